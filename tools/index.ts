@@ -1,0 +1,1 @@
+export const tools = "see the folders beside this file";
