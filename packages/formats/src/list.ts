@@ -1,0 +1,17 @@
+import type { CodeEntry, Format } from '@weightspec/core';
+import { formatCodes } from './codes.js';
+
+/** Every format that this version reads. Where two claim a file with the same confidence, the one that reads it better wins, then the earlier one. */
+export const formats: readonly Format[] = [];
+
+export interface CodeFamily {
+  /** Format id, or `formats` for files that no format claims. */
+  readonly id: string;
+  readonly title: string;
+  readonly codes: Readonly<Record<string, CodeEntry>>;
+}
+
+/** The code tables of detection and of every format in `list`. */
+export function codeFamilies(list: readonly Format[] = formats): readonly CodeFamily[] {
+  return [{ id: 'formats', title: 'Files that no format claims', codes: formatCodes }, ...list.map(({ id, title, codes }) => ({ id, title, codes }))];
+}

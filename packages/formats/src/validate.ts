@@ -1,0 +1,96 @@
+import { elementCount, summarize, verdictOf, type ByteSource, type Checkpoint, type Diagnostic, type Format, type Producer, type Summary, type ValidateOptions, type ValidateResult, type Verdict } from '@weightspec/core';
+import { formats } from './list.js';
+import { open } from './open.js';
+
+export interface ReportStats {
+  readonly fileSize: number;
+  /** Tensors in the directory; 0 when it could not be read. */
+  readonly tensorCount: number;
+  /** Elements of all tensors; a weight packed as values and scales counts its logical elements once. */
+  readonly parameterCount: number;
+  /** Tensor bytes that a deep check went through, by its own progress reports. */
+  readonly bytesChecked?: number;
+  /** What was looked at, in words. */
+  readonly checked: readonly string[];
+  /** What was not, in words. */
+  readonly notChecked: readonly string[];
+  /** `diagnosticsKept` of `diagnosticsFound` are in the report; the summary counts all of them. */
+  readonly limits: { readonly deep: boolean; readonly diagnosticsKept: number; readonly diagnosticsFound: number };
+}
+
+/** What is known about one file, ready to be printed or sent as JSON. */
+export interface Report {
+  readonly path: string;
+  readonly format: string | null;
+  readonly variant: string | null;
+  readonly producer?: Producer;
+  readonly verdict: Verdict;
+  readonly summary: Summary;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly stats: ReportStats;
+}
+
+export interface ValidateSourceOptions extends ValidateOptions {
+  /** Warnings count, and are reported, as errors. */
+  readonly strict?: boolean;
+  /** Diagnostics kept in the report, errors first. Default 1000. */
+  readonly maxDiagnostics?: number;
+  readonly formats?: readonly Format[];
+}
+
+const severityRank = { error: 0, warning: 1, info: 2 } as const;
+const nothingChecked: ValidateResult = { diagnostics: [], checked: [], notChecked: [] };
+
+/** Detects, reads and validates one source. Bad bytes become diagnostics; only I/O faults and aborts throw. */
+export async function validateSource(source: ByteSource, options: ValidateSourceOptions = {}): Promise<Report> {
+  const { deep = false, strict = false, maxDiagnostics = 1000, signal } = options;
+  signal?.throwIfAborted();
+  const opened = await open(source, options.formats ?? formats);
+  const { format, checkpoint } = opened;
+  const counter = byteCounter(options);
+  const result = format && checkpoint ? await format.validate(checkpoint, { deep, signal, progress: counter.progress }) : nothingChecked;
+
+  const found = [...opened.diagnostics, ...result.diagnostics].map((d) => (strict && d.severity === 'warning' ? { ...d, severity: 'error' as const } : d));
+  const kept = found.toSorted((a, b) => severityRank[a.severity] - severityRank[b.severity]).slice(0, maxDiagnostics);
+  return {
+    path: source.name,
+    format: format?.id ?? null,
+    variant: opened.variant ?? null,
+    producer: checkpoint?.producer,
+    verdict: format ? verdictOf(found) : 'unrecognized',
+    summary: summarize(found),
+    diagnostics: kept,
+    stats: {
+      fileSize: source.size,
+      tensorCount: checkpoint?.tensors.length ?? 0,
+      parameterCount: checkpoint ? parameterCount(checkpoint) : 0,
+      bytesChecked: deep ? counter.done() : undefined,
+      checked: result.checked,
+      notChecked: [...missingParts(format, checkpoint), ...result.notChecked],
+      limits: { deep, diagnosticsKept: kept.length, diagnosticsFound: found.length },
+    },
+  };
+}
+
+/** Passes progress on and remembers how far it got. */
+function byteCounter({ progress }: ValidateSourceOptions) {
+  let furthest = 0;
+  return {
+    done: () => furthest,
+    progress: (doneBytes: number, totalBytes: number) => {
+      furthest = Math.max(furthest, doneBytes);
+      progress?.(doneBytes, totalBytes);
+    },
+  };
+}
+
+function missingParts(format: Format | undefined, checkpoint: Checkpoint | undefined): readonly string[] {
+  if (!format) return ['everything: no format claims this file'];
+  return checkpoint ? [] : ['the tensors: the header is too damaged to say where they are'];
+}
+
+function parameterCount({ tensors, packed = [] }: Checkpoint): number {
+  const inPacks = new Set(packed.flatMap(({ parts }) => Object.values(parts)));
+  const plain = tensors.filter(({ name }) => !inPacks.has(name));
+  return [...plain, ...packed].reduce((sum, { shape }) => sum + elementCount(shape), 0);
+}
