@@ -92,9 +92,14 @@ export interface Executable {
   dispose(): Promise<void>;
 }
 
+export interface CompileOptions {
+  /** Bytes of weights that the backend may hold in memory; it reads the others from their sources at each use. */
+  readonly memoryBudgetBytes?: number;
+}
+
 export interface Backend {
   readonly id: string;
   /** Whether this backend runs `op` on weights stored as `storage` (absent for ops without a weight). */
   supports(op: OpName, storage?: string): boolean;
-  compile(program: Program, weights: WeightMap): Promise<Executable>;
+  compile(program: Program, weights: WeightMap, options?: CompileOptions): Promise<Executable>;
 }
