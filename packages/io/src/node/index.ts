@@ -1,1 +1,4 @@
-export const placeholder = true;
+/** Files: what needs Node. */
+export { atomicFileSink, type AtomicFileSink, type AtomicFileSinkOptions } from './atomic-file-sink.js';
+export { fileSource, type FileSource } from './file-source.js';
+export { openSource } from './open-source.js';
