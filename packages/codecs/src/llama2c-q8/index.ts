@@ -15,11 +15,9 @@
  * below 63.5·2⁻¹⁴⁹ the scale is 0. Upstream then wraps in the cast to int8 or divides by zero; here codes are clamped to
  * ±127, and a scale of 0 always comes with codes 0. Such weights decode to less than 10⁻³⁶ either way.
  */
+import { roundHalfEven } from '../block.js';
 import { encodingError, type TensorOrigin } from '../origin.js';
 import { groupCount, type Int8Groups, type PackedScheme } from '../packed-scheme.js';
-
-/** Adding and subtracting 1.5 · 2^52 rounds a small double to an integer, half to even. */
-const roundHalfEven = 6755399441055744;
 
 function largestMagnitude(src: Float32Array, start: number, end: number): number {
   let largest = 0;

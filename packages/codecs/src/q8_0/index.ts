@@ -1,0 +1,72 @@
+/**
+ * Q8_0 (ggml's; llama2.c's is in ../llama2c-q8): 32 elements in 34 bytes.
+ * Source: ggml-quants.c quantize_row_q8_0_ref, dequantize_row_q8_0 (c0e1eb4, QNT_VERSION 2).
+ *
+ *   0  d   f16       scale, little-endian
+ *   2  qs  i8[32]    codes
+ *
+ * Every operation rounds to f32, none is fused.
+ *   ggml   d = max|x| / 127;  id = d ? 1/d : 0;  q = x·id rounded half away from zero, not clamped
+ *   torch  d = max|x| / 127;  q = clamp(roundHalfEven(x / d), −128, 127), and 0 where that is NaN
+ *   value = q·d, with the stored d
+ * NaN resets ggml's running maximum. Where C is undefined (1/d infinite, NaN, infinities) a code is what `| 0` makes of it: 0.
+ *
+ * Error bound, d = max|x|/127 and e = f16 rounding: d(½ + 2⁻¹⁵) + 127e(d). Needs finite input and d < 65520.
+ */
+import { blockSize, extremumTorch, inverseOf, roundHalfEven, scaleOverflow } from '../block.js';
+import { symmetricBound } from '../bounds.js';
+import { defineCodec } from '../codec.js';
+import { f16Table, readU16, writeF16 } from '../float16.js';
+
+const bytesPerBlock = 34;
+
+/** C's MAX(greatest, |x|) takes its second operand when either is NaN. */
+function greatestMagnitude(src: Float32Array, start: number): number {
+  let greatest = 0;
+  for (let i = start; i < start + blockSize; i++) {
+    const magnitude = Math.abs(src[i]!);
+    if (!(greatest > magnitude)) greatest = magnitude;
+  }
+  return greatest;
+}
+
+function encode(src: Float32Array, dst: Uint8Array): void {
+  for (let start = 0, byteOffset = 0; start < src.length; start += blockSize, byteOffset += bytesPerBlock) {
+    const scale = Math.fround(greatestMagnitude(src, start) / 127);
+    const inverse = inverseOf(scale);
+    writeF16(dst, byteOffset, scale);
+    for (let j = 0; j < blockSize; j++) {
+      const scaled = Math.fround(src[start + j]! * inverse);
+      dst[byteOffset + 2 + j] = (scaled + (scaled < 0 ? -0.5 : 0.5)) | 0;
+    }
+  }
+}
+
+function encodeTorch(src: Float32Array, dst: Uint8Array): void {
+  for (let start = 0, byteOffset = 0; start < src.length; start += blockSize, byteOffset += bytesPerBlock) {
+    const scale = Math.fround(Math.abs(extremumTorch(src, start)) / 127);
+    writeF16(dst, byteOffset, scale);
+    for (let j = 0; j < blockSize; j++) {
+      const rounded = Math.fround(src[start + j]! / scale) + roundHalfEven - roundHalfEven;
+      dst[byteOffset + 2 + j] = Math.max(-128, Math.min(127, rounded)) | 0;
+    }
+  }
+}
+
+function decode(src: Uint8Array, dst: Float32Array): void {
+  const table = f16Table();
+  for (let start = 0, byteOffset = 0; start < dst.length; start += blockSize, byteOffset += bytesPerBlock) {
+    const scale = table[readU16(src, byteOffset)]!;
+    for (let j = 0; j < blockSize; j++) {
+      dst[start + j] = ((src[byteOffset + 2 + j]! << 24) >> 24) * scale;
+    }
+  }
+}
+
+export const q8_0 = defineCodec({
+  dtype: 'Q8_0',
+  overflowChecks: [scaleOverflow],
+  encode: { ggml: encode, torch: encodeTorch },
+  decode,
+  errorBound: (block, bound) => symmetricBound(block, bound),
+});
