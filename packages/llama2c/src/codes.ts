@@ -76,7 +76,7 @@ export const llama2cCodes = {
   },
   LLAMA2C_TOO_MANY_LAYERS: {
     severity: 'error', clause: clause('C-1.7'),
-    summary: 'n_layers is above the limit of 65,536.',
+    summary: 'n_layers is above the limit of 4,096.',
     rationale: 'A directory of more layers than any model has would only exhaust memory.',
     hint: 'The header is damaged: export the model again.',
   },
@@ -156,13 +156,13 @@ export const llama2cCodes = {
     severity: 'warning', clause: clause('C-4.6'),
     summary: 'A v2 file in the contiguous layout of August–October 2023.',
     rationale: 'Today\'s runq.c expects interleaved scales behind the same header and prints garbage.',
-    hint: 'Convert it: weightspec convert FILE OUT --to llama2c-v2.',
+    hint: 'Rewrite it in the interleaved layout (variant v2) before giving it to runq.c.',
   },
   LLAMA2C_EXPERIMENTAL: {
     severity: 'info', clause: clause('C-4.7'),
     summary: 'The experimental v1 layout of the int8 branch.',
     rationale: 'It was never on llama2.c\'s master branch; no released reader knows it.',
-    hint: 'Convert it to v2 for runq.c.',
+    hint: 'Rewrite it as v2 for runq.c.',
   },
   LLAMA2C_NOT_CHECKABLE: {
     severity: 'info', clause: clause('C-3.7'),
@@ -211,6 +211,24 @@ export const llama2cCodes = {
     summary: 'The last tensors of the file are all zero.',
     rationale: 'A download or copy that was preallocated and interrupted ends in zeros with the right size.',
     hint: 'Compare a checksum with the original.',
+  },
+  LLAMA2C_WRITE_GROUP_SIZE: {
+    severity: 'error', clause: clause('C-6.3'),
+    summary: 'Refused to write: the group size does not divide dim and hidden_dim.',
+    rationale: 'runq.c would read such a file silently wrong.',
+    hint: 'Choose a group size that divides both, or ask for upstream compatibility to reproduce its ragged groups.',
+  },
+  LLAMA2C_WRITE_UNTIED: {
+    severity: 'error', clause: clause('C-4.4'),
+    summary: 'Refused to write: this layout cannot hold a separate classifier.',
+    rationale: 'v1-int8 and v1-experimental always share the classifier with the token embedding; dropping output.weight changes the model.',
+    hint: 'Write v2 instead, or allow the loss explicitly.',
+  },
+  LLAMA2C_WRITE_TENSOR: {
+    severity: 'error', clause: clause('C-1.9'),
+    summary: 'Refused to write: a tensor that the layout needs is missing, has another shape, or a dtype that cannot be written.',
+    rationale: 'A file with a tensor left out would have the right header and the wrong size.',
+    hint: 'Check that the source is a llama-architecture checkpoint with Meta tensor names.',
   },
 } as const satisfies CodeTable;
 

@@ -1,0 +1,36 @@
+meta:
+  id: llama2c_tokenizer_gen2
+  title: llama2.c tokenizer.bin, generation 2
+  file-extension: bin
+  application: llama2.c
+  license: Apache-2.0
+  ks-version: 0.11
+  endian: le
+  imports:
+    - llama2c_types
+doc: |
+  Per token its length and its bytes; no scores. Written for less than a week in July 2023.
+  Not `valid:` rules because they are only warnings: which tokens stand at ids 0–258 (T-1.6, T-2.5).
+  Pieces are bytes, not strings, because text that is not UTF-8 is only a warning (T-2.6).
+doc-ref:
+  - README.md T-1.2
+  - https://github.com/karpathy/llama2.c/blob/3bfa566/tokenizer.py export
+seq:
+  - id: tokens
+    type: token
+    repeat: eos
+    doc: To the end of the file; their number is not stored. The id of a token is its index.
+    doc-ref: README.md T-2.1
+  - id: check_num_tokens
+    type: llama2c_types::check(tokens.size >= 1 and tokens.size <= 4194304)
+    doc-ref: README.md T-2.4
+types:
+  token:
+    seq:
+      - id: len_piece
+        type: u4
+        valid:
+          max: 65535
+        doc-ref: README.md T-2.4
+      - id: piece
+        size: len_piece
