@@ -1,1 +1,6 @@
-export const placeholder = true;
+/** Load a checkpoint, prefill, decode with a KV cache, sample. */
+export * from './load.js';
+export * from './generate.js';
+export * from './logits.js';
+export * from './sampling/sampler.js';
+export { XorShiftStar } from './sampling/xorshift.js';

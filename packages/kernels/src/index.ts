@@ -1,1 +1,6 @@
-export const placeholder = true;
+/** The reference backend, and what other backends share with it. */
+export * from './errors.js';
+export { assertProgram, checkProgram, outputOf, weightsOf } from './check-program.js';
+export { referenceBackend } from './reference.js';
+export { DEFAULT_MEMORY_BUDGET_BYTES, openWeightStore, type WeightStore } from './weights/weight-store.js';
+export type { VisitRows, Weight } from './weights/weight.js';

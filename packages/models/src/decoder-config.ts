@@ -1,0 +1,34 @@
+import type { RopeStyle } from '@weightspec/core';
+
+/** Everything that a decoder's forward pass needs to know beside its weights. */
+export interface DecoderConfig {
+  readonly architecture: 'llama';
+  /** Width of the residual stream. */
+  readonly dim: number;
+  /** Width of the feed-forward's inner layer. */
+  readonly hiddenDim: number;
+  readonly layers: number;
+  readonly heads: number;
+  /** Key and value heads; each serves heads / kvHeads query heads. */
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly vocabSize: number;
+  /** Positions that the model was trained for. */
+  readonly maxSeqLen: number;
+  readonly normEps: number;
+  readonly ropeTheta: number;
+  readonly ropeStyle: RopeStyle;
+  /** The classifier is the token embedding. */
+  readonly tiedEmbeddings: boolean;
+}
+
+/** What is wrong with `config`, in words; empty when a program can be built from it. */
+export function checkDecoderConfig(config: DecoderConfig): string[] {
+  const counts = ['dim', 'hiddenDim', 'layers', 'heads', 'kvHeads', 'headDim', 'vocabSize', 'maxSeqLen'] as const;
+  const problems = counts.filter((name) => !Number.isSafeInteger(config[name]) || config[name] < 1).map((name) => `${name} is ${config[name]}, not a positive integer`);
+  if (config.heads % config.kvHeads !== 0) problems.push(`${config.kvHeads} kv heads do not divide ${config.heads} heads`);
+  if (config.headDim % 2 !== 0) problems.push(`headDim ${config.headDim} is odd, and RoPE rotates pairs`);
+  if (!(config.normEps >= 0)) problems.push(`normEps is ${config.normEps}`);
+  if (!(config.ropeTheta > 0)) problems.push(`ropeTheta is ${config.ropeTheta}`);
+  return problems;
+}
