@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { GoldenFiles } from './golden-files.js';
+import { opsGolden } from './ops-golden.js';
 import { reciteGolden } from './recite-golden.js';
 import { tinySharedGolden } from './tiny-shared.js';
 
@@ -18,7 +19,7 @@ function repositoryRoot(): string {
 
 export const goldenFolder = join(repositoryRoot(), 'fixtures', 'golden');
 
-export const allGoldens = (): GoldenFiles => new Map([...reciteGolden(), ...tinySharedGolden()]);
+export const allGoldens = (): GoldenFiles => new Map([...reciteGolden(), ...tinySharedGolden(), ...opsGolden()]);
 
 /** Paths below fixtures/golden of every committed file. */
 export function committedPaths(): string[] {

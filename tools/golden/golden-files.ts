@@ -16,6 +16,7 @@ export function printJson(value: unknown, indent = ''): string {
   }
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value).filter(([, item]) => item !== undefined);
+    if (entries.length === 0) return '{}';
     return `{\n${entries.map(([key, item]) => `${deeper}${JSON.stringify(key)}: ${printJson(item, deeper)}`).join(',\n')}\n${indent}}`;
   }
   return JSON.stringify(value);
@@ -43,10 +44,10 @@ export function largestDifference(a: readonly Float64Array[], b: readonly Float6
   return largest;
 }
 
-/** x to `digits` significant digits, upwards. */
-export function roundUp(x: number, digits: number): number {
+/** x > 0 to one or two significant digits, upwards. */
+export function roundUp(x: number, digits: 1 | 2): number {
   let scale = 1;
-  while (x * scale < 10 ** (digits - 1)) scale *= 10;
+  while (x * scale < (digits === 1 ? 1 : 10)) scale *= 10;
   return Math.ceil(x * scale) / scale;
 }
 
