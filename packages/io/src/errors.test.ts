@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { IO_CODES, IoError } from './errors.js';
 
@@ -6,6 +7,13 @@ describe('the table of I/O codes', () => {
     expect(code).toMatch(/^IO_[A-Z_]+$/);
     expect(entry.clause).toBe(`packages/io#${code}`);
     for (const text of [entry.summary, entry.rationale, entry.hint]) expect(text).toMatch(/^[A-Z].{20,}\.$/s);
+  });
+});
+
+describe('README.md', () => {
+  it('has an anchor for every code, where its clause leads', () => {
+    const anchors = [...readFileSync(new URL('../README.md', import.meta.url), 'utf8').matchAll(/<a id="(\w+)"><\/a>`\1`/g)].map(([, code]) => code);
+    expect(anchors.toSorted()).toEqual(Object.keys(IO_CODES).toSorted());
   });
 });
 
