@@ -2,8 +2,9 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { sharedData } from '@weightspec/oracles';
 import { describe, expect, it } from 'vitest';
-import { logitsOf, type Tensor, type Weights } from './decoder.js';
+import { logitsOf, weightShapes, type DecoderConfig, type Tensor, type Weights } from './decoder.js';
 import { cos, exp, ln, power, roundHalfEven, roundToBF16, roundToF16, sin } from './elementary.js';
 import { faults, rolled, swapValues } from './faults.js';
 import { allGoldens, committedPaths, differences, goldenFolder } from './generate.js';
@@ -129,6 +130,29 @@ describe('tiny-shared', () => {
       const wrong = rowsUnder(fault.weights?.(tinySharedWeights(), tinySharedConfig) ?? tinySharedWeights(), fault.reading);
       expect([fault.name, largestDifference(right, wrong) > 10 * absolute]).toEqual([fault.name, true]);
     }
+  });
+});
+
+describe('the float64 decoder', () => {
+  const paths = { model: sharedData('llama2c/stories260K.bin'), logits: sharedData('llama2c/golden/stories260K.v0.logits346x512.f32') };
+
+  it.skipIf(!paths.model || !paths.logits)('agrees with run.c on a trained model, 346 positions (-O3 and fast-math builds of run.c differ by 5.3e-5 themselves)', () => {
+    const [model, golden] = [paths.model!, paths.logits!].map((path) => readFileSync(path));
+    const trained: DecoderConfig = { dim: 64, hiddenDim: 172, layers: 5, heads: 8, kvHeads: 4, vocabSize: 512, maxSeqLen: 512, sharedClassifier: true };
+    const inFileOrder = ['tok', ...['attNorm', 'wq', 'wk', 'wv', 'wo', 'ffnNorm', 'w1', 'w2', 'w3'].flatMap((part) => [0, 1, 2, 3, 4].map((layer) => `layers.${layer}.${part}`)), 'norm'];
+    const shapes = weightShapes(trained);
+    let byteOffset = 28;
+    const read = (name: string): [string, Tensor] => {
+      const shape = shapes[name]!;
+      const values = new Float32Array(shape.reduce((product, length) => product * length, 1)).map((_, i) => model!.readFloatLE(byteOffset + i * 4));
+      byteOffset += values.length * 4;
+      return [name, { shape, values }];
+    };
+    const trainedWeights: Weights = Object.fromEntries(inFileOrder.map(read));
+    const rows = Array.from({ length: 346 }, (_, t) => Float64Array.from({ length: 512 }, (__, i) => golden!.readFloatLE((t * 512 + i) * 4)));
+    // The token after each row is its largest logit: the run was greedy from BOS.
+    const fed = [1, ...rows.slice(0, -1).map((row) => row.indexOf(Math.max(...row)))];
+    expect(largestDifference(rows, logitsOf(trained, trainedWeights, fed))).toBeLessThan(1e-4);
   });
 });
 
