@@ -6,7 +6,7 @@ export interface ReportStats {
   readonly fileSize: number;
   /** Tensors in the directory; 0 when it could not be read. */
   readonly tensorCount: number;
-  /** Elements of all tensors; a weight packed as values and scales counts its logical elements once. */
+  /** Elements of all tensors but plain integer ones; a weight packed as values and scales counts its logical elements once. */
   readonly parameterCount: number;
   /** Tensor bytes that a deep check went through, by its own progress reports. */
   readonly bytesChecked?: number;
@@ -89,8 +89,11 @@ function missingParts(format: Format | undefined, checkpoint: Checkpoint | undef
   return checkpoint ? [] : ['the tensors: the header is too damaged to say where they are'];
 }
 
+/** Integers outside a packed weight are vocabularies, positions and the like. */
+const isInteger = (dtypeName: string) => /^([IU]\d+|BOOL)$/.test(dtypeName);
+
 function parameterCount({ tensors, packed = [] }: Checkpoint): number {
   const inPacks = new Set(packed.flatMap(({ parts }) => Object.values(parts)));
-  const plain = tensors.filter(({ name }) => !inPacks.has(name));
+  const plain = tensors.filter(({ name, dtype }) => !inPacks.has(name) && !isInteger(dtype.name));
   return [...plain, ...packed].reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }

@@ -1,0 +1,52 @@
+import type { CodeEntry, CodeTable } from '@weightspec/core';
+import type { BackendError } from '@weightspec/kernels';
+import type { ModelError } from '@weightspec/models';
+import type { TokenizerError } from '@weightspec/tokenizers';
+
+/** What a command cannot do, as opposed to what is wrong with a file. Exit code 2. Clauses: docs/cli.md. */
+const entry = (clause: string, summary: string, rationale: string, hint: string): CodeEntry => ({ severity: 'error', summary, clause: `docs/cli#${clause}`, rationale, hint });
+
+export const cliCodes = {
+  CLI_NO_MODEL: entry('finding-a-model', 'No model in this folder', 'A command that reads one model must not guess in a folder without any.', 'Name the weight file itself.'),
+  CLI_SEVERAL_MODELS: entry('finding-a-model', 'Several models in this folder', 'Taking the first by name would silently show or run another model than the one meant.', 'Name one of the files.'),
+  CLI_BACKEND_MISSING: entry('backends', 'This backend is not there', 'Falling back silently would measure or prove another backend than the one asked for.', 'Use --backend auto, or one of those that are there.'),
+  CLI_NO_TOKENIZER: entry('tokenizers', 'No tokenizer for this model', 'llama2.c keeps the vocabulary in a second file, and text needs it.', 'Name it with --tokenizer FILE, or give ids with --tokens and --print-ids.'),
+  CLI_BAD_TOKENIZER: entry('tokenizers', 'The file given as tokenizer is something else', 'Ids read with a wrong vocabulary give other text, not an error.', 'Name a tokenizer.bin; `weightspec validate` says what a file is.'),
+  CLI_TOKENIZER_MISMATCH: entry('tokenizers', 'Tokenizer and model have vocabularies of different size', 'Ids of one vocabulary mean other words, or nothing, in another; run.c prints garbage or reads outside its table.', 'Use the tokenizer that the model was trained with.'),
+  CLI_BAD_TOKEN: entry('run', 'A token id outside the vocabulary', 'An embedding row that does not exist cannot be read.', 'Ids go from 0 to the vocabulary size less one.'),
+  CLI_TOO_LONG: entry('run', 'More tokens than the model has positions for', 'Positions past the trained length have no meaning, and run.c reads outside its cache.', 'Shorten the prompt.'),
+  CLI_UNKNOWN_CODE: entry('explain', 'No such code', 'Codes are permanent, so a code that is not in the table was never given out by this version.', '`weightspec codes` lists all of them.'),
+} as const satisfies CodeTable;
+
+/** What the packages below cannot do with a sound file; their errors carry the code and no advice. */
+type RunnerCode = ModelError['code'] | BackendError['code'] | TokenizerError['code'];
+
+const ours = 'This is a fault of Weightspec, not of the file: please report it.';
+export const runnerCodes = {
+  MODEL_UNKNOWN_FORMAT: entry('run', 'No architecture is known for this format', 'Tensors say what is stored, not what to compute.', 'Run a file of a format that carries its configuration.'),
+  MODEL_CONFIG: entry('run', 'The configuration lacks something that the architecture needs', 'A guessed dimension or constant gives fluent nonsense.', 'Export the model again with its whole configuration.'),
+  MODEL_WEIGHTS: entry('run', 'Tensors are missing, or have another shape than the configuration says', 'Filling in zeros or reshaping would run another model.', 'Compare the tensors (`weightspec inspect`) with the configuration.'),
+  PROGRAM_INVALID: entry('backends', 'The list of operations contradicts itself', 'Buffers of other widths than an op reads would be read past their end.', ours),
+  OP_UNSUPPORTED: entry('backends', 'The backend lacks an operation for these weights', 'Leaving an operation out gives other text, not an error.', 'Use --backend auto or reference.'),
+  WEIGHT_MISSING: entry('backends', 'An operation names a weight that was not handed over', 'There is nothing to compute with.', ours),
+  WEIGHT_INVALID: entry('backends', 'A weight does not fit its operation', 'Bytes of another length or shape would be read past their end.', 'Run `weightspec validate --deep` on the file.'),
+  STORAGE_UNSUPPORTED: entry('backends', 'The backend cannot read this element type', 'Bytes read as another type are noise.', 'Use --backend auto or reference.'),
+  TOKENIZER_NO_SCORES: entry('tokenizers', 'This vocabulary has no scores, so it can decode but not encode', 'Without merge priorities a text has many spellings in tokens, and the model knows one.', 'Use a tokenizer.bin of August 2023 or later, or give ids with --tokens.'),
+  TOKENIZER_NO_BYTE_TOKEN: entry('tokenizers', 'A character of the text is not in the vocabulary, and neither are its bytes', 'run.c reads outside its vocabulary here.', 'Leave the character out, or use the whole vocabulary.'),
+} as const satisfies Record<RunnerCode, CodeEntry>;
+
+export type CliCode = keyof typeof cliCodes;
+
+/** A command cannot go on: exit code 2, no stack trace. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly hint: string;
+  constructor(
+    readonly code: CliCode,
+    message: string,
+    hint?: string,
+  ) {
+    super(message);
+    this.hint = hint ?? cliCodes[code].hint;
+  }
+}

@@ -1,0 +1,335 @@
+import { mkdtemp, mkdir, open as openFile, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { sharedData } from '@weightspec/oracles';
+import { main } from '../main.js';
+import type { Terminal } from '../terminal.js';
+import { allCodeFamilies } from './all-codes.js';
+import { editDistance, nearest } from './explain.js';
+
+interface Run {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs one command line in this process. */
+async function weightspec(...argv: string[]): Promise<Run> {
+  const written = { stdout: '', stderr: '' };
+  const output = (name: 'stdout' | 'stderr') => ({ write: (chunk: string | Uint8Array) => (written[name] += typeof chunk === 'string' ? chunk : new TextDecoder().decode(chunk)) });
+  const terminal: Terminal = { stdout: output('stdout'), stderr: output('stderr'), env: {} };
+  return { code: await main(argv, terminal), ...written };
+}
+
+interface JsonReport {
+  readonly reports: readonly { readonly path: string; readonly format: string | null; readonly variant: string | null; readonly verdict: string; readonly diagnostics: readonly { readonly code: string; readonly severity: string }[]; readonly stats: { readonly checked: readonly string[] } }[];
+  readonly notChecked?: readonly { readonly path: string; readonly reason: string }[];
+}
+
+async function validateJson(...argv: string[]): Promise<{ readonly code: number; readonly report: JsonReport }> {
+  const { code, stdout } = await weightspec('validate', '--format', 'json', ...argv);
+  return { code, report: JSON.parse(stdout) as JsonReport };
+}
+
+const config = { dim: 8, hidden: 16, layers: 1, heads: 2, kvHeads: 1, vocab: 300, context: 8 };
+
+/** A v0 file by the layout of the specification, with weights that repeat a short sine; 300 tokens. */
+function modelBytes({ dim, hidden, layers, heads, kvHeads, vocab, context } = config): Uint8Array {
+  const headDim = dim / heads;
+  const kv = kvHeads * headDim;
+  const counts = (2 * layers + 1) * dim + vocab * dim + layers * (2 * dim * dim + 2 * dim * kv + 3 * dim * hidden) + context * headDim;
+  const bytes = new Uint8Array(28 + 4 * counts);
+  const view = new DataView(bytes.buffer);
+  [dim, hidden, layers, heads, kvHeads, vocab, context].forEach((value, index) => view.setInt32(4 * index, value, true));
+  for (let index = 0; index < counts; index += 1) view.setFloat32(28 + 4 * index, Math.sin(index + 1), true);
+  return bytes;
+}
+
+/** A tokenizer.bin (generation 5) of `vocab` pieces: specials, 256 byte tokens, then letters. */
+function tokenizerBytes(vocab: number): Uint8Array {
+  const hex = (byte: number) => `<0x${byte.toString(16).toUpperCase().padStart(2, '0')}>`;
+  const bytesTokens = Array.from({ length: 256 }, (_, byte) => hex(byte));
+  const pieces = ['<unk>', '\n<s>\n', '\n</s>\n', ...bytesTokens, ' ', ...Array.from({ length: vocab - 260 }, (_, index) => String.fromCharCode(0x61 + index))].map((piece) => new TextEncoder().encode(piece));
+  const out: number[] = [];
+  const u32 = (value: number) => out.push(value & 255, (value >> 8) & 255, (value >> 16) & 255, (value >> 24) & 255);
+  u32(6);
+  for (const piece of pieces) {
+    u32(0);
+    u32(piece.length);
+    out.push(...piece);
+  }
+  return Uint8Array.from(out);
+}
+
+let folder = '';
+const at = (name: string) => join(folder, name);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'weightspec-cli-'));
+  await mkdir(at('good/.cache'), { recursive: true });
+  await mkdir(at('good/sub/node_modules'), { recursive: true });
+  await writeFile(at('good/model.bin'), modelBytes());
+  await writeFile(at('good/tokenizer.bin'), tokenizerBytes(config.vocab));
+  await writeFile(at('good/README.md'), '# words\n');
+  await writeFile(at('good/.cache/broken.bin'), 'left alone');
+  await writeFile(at('good/sub/node_modules/broken.bin'), 'left alone');
+  await symlink('../model.bin', at('good/sub/linked.bin'));
+  await writeFile(at('truncated.bin'), modelBytes().subarray(0, -1));
+  await mkdir(at('mismatch'));
+  await writeFile(at('mismatch/model.bin'), modelBytes());
+  await writeFile(at('mismatch/tokenizer.bin'), tokenizerBytes(301 - 21));
+  await mkdir(at('pointer'));
+  await writeFile(at('pointer/model.bin'), 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n');
+  await mkdir(at('words'));
+  await writeFile(at('words/README.md'), '# words\n');
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe('validate', () => {
+  it('exits 0 and names the variant of a sound file', async () => {
+    const { code, report } = await validateJson(at('good/model.bin'));
+    expect(code).toBe(0);
+    expect(report.reports).toMatchObject([{ path: at('good/model.bin'), format: 'llama2c', variant: 'v0', verdict: 'valid' }]);
+    expect(report.reports[0]?.stats.checked).not.toEqual([]);
+  });
+  it('exits 1 for a file that is one byte short, and shows the bytes', async () => {
+    const { code, stdout } = await weightspec('validate', at('truncated.bin'));
+    expect(code).toBe(1);
+    expect(stdout).toMatch(/: invalid \(llama2c v0/);
+    expect(stdout).toMatch(/error LLAMA2C_\w+/);
+    expect(stdout).toMatch(/at: bytes \[\d+, \d+\)/);
+    expect(stdout).toMatch(/\^\^|the file ends at/);
+    expect(stdout).toMatch(/clause: specs\/llama2c#C-/);
+  });
+  it('exits 1 for a named file that nobody recognises, naming what it is (FORMAT_PLAIN_TEXT)', async () => {
+    const { code, report } = await validateJson(at('good/README.md'));
+    expect(code).toBe(1);
+    expect(report.reports).toMatchObject([{ format: null, variant: null, verdict: 'unrecognized', diagnostics: [{ code: 'FORMAT_PLAIN_TEXT' }] }]);
+  });
+  it('checks a folder: follows links to files, skips dot-folders and node_modules, lists the rest as not checked', async () => {
+    const { code, report } = await validateJson(at('good'));
+    expect(code).toBe(0);
+    expect(report.reports.map(({ path }) => path)).toEqual([at('good/model.bin'), at('good/sub/linked.bin'), at('good/tokenizer.bin')]);
+    expect(report.notChecked).toMatchObject([{ path: at('good/README.md') }]);
+    expect((await weightspec('validate', at('good'))).stdout).toContain('README.md: not checked');
+  });
+  it('fails a folder in which a pointer stands where weights should be (FORMAT_LFS_POINTER)', async () => {
+    const { code, report } = await validateJson(at('pointer'));
+    expect(code).toBe(1);
+    expect(report.reports).toMatchObject([{ verdict: 'unrecognized', diagnostics: [{ code: 'FORMAT_LFS_POINTER' }] }]);
+  });
+  it('does not pass a folder in which nothing was checked', async () => {
+    const { code, stderr } = await weightspec('validate', at('words'));
+    expect(code).toBe(1);
+    expect(stderr).toContain('nothing was checked');
+  });
+  it('exits 2 for a missing file (IO_NOT_FOUND), and still checks the others', async () => {
+    const { code, stdout, stderr } = await weightspec('validate', at('missing.bin'), at('good/model.bin'));
+    expect(code).toBe(2);
+    expect(stderr).toContain('IO_NOT_FOUND');
+    expect(stdout).toContain('good/model.bin: valid');
+  });
+  it('turns warnings into errors when strict', async () => {
+    const file = at('tokenizer-long.bin');
+    // A max_token_length above that of any piece: readers only allocate more, so this is no more than a warning.
+    const tokenizer = tokenizerBytes(config.vocab);
+    new DataView(tokenizer.buffer).setUint32(0, 7, true);
+    await writeFile(file, tokenizer);
+    const lenient = await validateJson(file);
+    const strict = await validateJson('--strict', file);
+    const severities = (run: typeof strict) => run.report.reports[0]?.diagnostics.map(({ severity }) => severity) ?? [];
+    expect(lenient).toMatchObject({ code: 0, report: { reports: [{ verdict: 'warnings' }] } });
+    expect(severities(lenient)).toContain('warning');
+    expect(strict).toMatchObject({ code: 1, report: { reports: [{ verdict: 'invalid' }] } });
+    expect(severities(strict)).not.toContain('warning');
+  });
+  it('names every real weight file by its variant', async () => {
+    const names = { 'stories260K.bin': 'v0', 'stories260K.unshared.v0.bin': 'v0', 'stories260K.v1_fp32.bin': 'v1-fp32', 'stories260K.v1_int8_gs64.bin': 'v1-int8', 'stories260K.v2_gs64.bin': 'v2', 'stories260K.v2_contig_gs64.bin': 'v2-contiguous' };
+    const paths = Object.keys(names).map((name) => sharedData(`llama2c/${name}`));
+    if (paths.includes(undefined)) return;
+    const { code, report } = await validateJson(...(paths as string[]));
+    expect(code).toBe(0);
+    expect(report.reports.map(({ variant }) => variant)).toEqual(Object.values(names));
+  });
+});
+
+describe('inspect', () => {
+  it('prints the directory as JSON, with byte ranges and files', async () => {
+    const { code, stdout } = await weightspec('inspect', '--json', at('good/model.bin'));
+    const { variant, metadata, tensors } = JSON.parse(stdout) as { variant: string; metadata: object; tensors: object[] };
+    expect(code).toBe(0);
+    expect({ variant, metadata }).toMatchObject({ variant: 'v0', metadata: { dim: 8, vocab_size: 300 } });
+    expect(tensors[0]).toEqual({ name: 'tok_embeddings.weight', dtype: 'F32', shape: [300, 8], byteRange: [28, 28 + 4 * 2400], file: at('good/model.bin') });
+  });
+  it('takes the one model of a folder and leaves its tokenizer', async () => {
+    const { code, stdout } = await weightspec('inspect', at('mismatch'));
+    expect(code).toBe(0);
+    expect(stdout).toContain('mismatch/model.bin: llama2c v0');
+    expect(stdout).toMatch(/^ {2}tok_embeddings\.weight +F32 +\[300, 8\] +\[28, 9628\)$/m);
+  });
+  it('does not guess between several models (CLI_SEVERAL_MODELS), nor without one (CLI_NO_MODEL)', async () => {
+    expect(await weightspec('inspect', at('good'))).toMatchObject({ code: 2, stderr: expect.stringContaining('CLI_SEVERAL_MODELS') as string });
+    expect(await weightspec('inspect', at('words'))).toMatchObject({ code: 2, stderr: expect.stringContaining('CLI_NO_MODEL') as string });
+  });
+  it('exits 1 with the errors on stderr for a damaged file', async () => {
+    const { code, stdout, stderr } = await weightspec('inspect', '--json', at('truncated.bin'));
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    expect(stderr).toMatch(/error LLAMA2C_/);
+  });
+  it('opens 30 GB without reading them', async () => {
+    const big = at('big.bin');
+    const dims = { dim: 5120, hidden: 13824, layers: 24, heads: 40, kvHeads: 40, vocab: 32000, context: 2048 };
+    const header = new DataView(new ArrayBuffer(28));
+    [dims.dim, dims.hidden, dims.layers, dims.heads, dims.kvHeads, dims.vocab, dims.context].forEach((value, index) => header.setInt32(4 * index, value, true));
+    const file = await openFile(big, 'w');
+    await file.write(new Uint8Array(header.buffer));
+    await file.truncate(31_108_059_164);
+    await file.close();
+    const { code, stdout } = await weightspec('inspect', big);
+    await rm(big);
+    expect(code).toBe(0);
+    expect(stdout).toContain('31.1 GB, 220 tensors');
+    expect(stdout).toContain('31108059164)');
+  });
+});
+
+describe('run', () => {
+  const model = () => at('good/model.bin');
+  it('prints prompt and new ids, the same twice, and no text (--print-ids)', async () => {
+    const first = await weightspec('run', model(), '--tokens', '1,5,6', '--print-ids', '-n', '4');
+    expect(first.code).toBe(0);
+    expect(first.stdout).toMatch(/^1,5,6(,\d+){0,4}\n$/);
+    expect((await weightspec('run', model(), '--tokens', '1,5,6', '--print-ids', '-n', '4')).stdout).toBe(first.stdout);
+    expect(first.stderr).toContain('backend: reference');
+  });
+  it('echoes the prompt and finds the tokenizer beside the model', async () => {
+    const { code, stdout, stderr } = await weightspec('run', model(), '-p', 'abba', '-n', '0');
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'abba\n' });
+    expect(stderr).toContain(`tokenizer: ${at('good/tokenizer.bin')}`);
+  });
+  it('refuses a tokenizer of another size (CLI_TOKENIZER_MISMATCH), none (CLI_NO_TOKENIZER) and another file (CLI_BAD_TOKENIZER)', async () => {
+    expect(await weightspec('run', at('mismatch'), '-p', 'a')).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('CLI_TOKENIZER_MISMATCH') as string });
+    await writeFile(at('words/model.bin'), modelBytes());
+    expect(await weightspec('run', at('words/model.bin'), '-p', 'a')).toMatchObject({ code: 2, stderr: expect.stringContaining('CLI_NO_TOKENIZER') as string });
+    await rm(at('words/model.bin'));
+    expect(await weightspec('run', model(), '--tokenizer', model(), '-p', 'a')).toMatchObject({ code: 2, stderr: expect.stringContaining('CLI_BAD_TOKENIZER') as string });
+  });
+  it('refuses ids outside the vocabulary (CLI_BAD_TOKEN) and more than the context (CLI_TOO_LONG)', async () => {
+    expect(await weightspec('run', model(), '--print-ids', '--tokens', '1,300')).toMatchObject({ code: 2, stderr: expect.stringContaining('CLI_BAD_TOKEN') as string });
+    expect(await weightspec('run', model(), '--print-ids', '--tokens', '1,299', '-n', '1')).toMatchObject({ code: 0 });
+    expect(await weightspec('run', model(), '--print-ids', '--tokens', '1,2,3,4,5,6,7,8,9')).toMatchObject({ code: 2, stderr: expect.stringContaining('CLI_TOO_LONG') as string });
+  });
+  it('names a backend that is not there (CLI_BACKEND_MISSING)', async () => {
+    const { code, stderr } = await weightspec('run', model(), '-p', 'a', '--backend', 'webgpu');
+    expect(code).toBe(2);
+    expect(stderr).toContain('@weightspec/backend-webgpu');
+  });
+  it('prints the seed that it chose, and gives the same text with it again', async () => {
+    const line = ['run', model(), '--tokens', '1,5', '--print-ids', '-n', '6', '-t', '1'];
+    const first = await weightspec(...line);
+    const seed = /^seed: (\d+)$/m.exec(first.stderr)?.[1] ?? '';
+    expect(seed).not.toBe('');
+    expect((await weightspec(...line, '-s', seed)).stdout).toBe(first.stdout);
+  });
+  it('does not run a damaged file', async () => {
+    expect(await weightspec('run', at('truncated.bin'), '-p', 'a')).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/error LLAMA2C_/) as string });
+  });
+  it('tells the story that run.c tells, greedy and sampled', async () => {
+    const story = sharedData('llama2c/stories260K.bin');
+    const greedy = sharedData('llama2c/golden/stories260K.v0.greedy512.txt');
+    const sampled = sharedData('llama2c/golden/stories260K.v0.t1.p0.9.s133742.n256.txt');
+    if (!story || !greedy || !sampled) return;
+    const all = await weightspec('run', story, '-t', '0', '-n', '512', '-p', '');
+    expect(all.stdout).toBe(await readFile(greedy, 'utf8'));
+    const start = await weightspec('run', story, '-t', '0', '-n', '200', '-p', '');
+    expect(all.stdout.startsWith(start.stdout.trimEnd())).toBe(true);
+    expect(start.stdout.length).toBeGreaterThan(400);
+    const drawn = await weightspec('run', story, '-t', '1', '--top-p', '0.9', '-s', '133742', '-n', '256', '-p', '');
+    expect(drawn.stdout).toBe(await readFile(sampled, 'utf8'));
+  });
+});
+
+describe('logits', () => {
+  it('writes one little-endian row, or one a token', async () => {
+    const out = at('rows.f32');
+    expect(await weightspec('logits', at('good/model.bin'), '--tokens', '1,2,3', '--out', out, '--all')).toMatchObject({ code: 0, stdout: '' });
+    const all = await readFile(out);
+    expect(all).toHaveLength(3 * 300 * 4);
+    await weightspec('logits', at('good/model.bin'), '--tokens', '1,2,3', '--out', out);
+    expect((await readFile(out)).equals(all.subarray(2 * 300 * 4))).toBe(true);
+  });
+  it('never overwrites the model (IO_SAME_FILE)', async () => {
+    const model = at('good/model.bin');
+    expect(await weightspec('logits', model, '--tokens', '1', '--out', model)).toMatchObject({ code: 2, stderr: expect.stringContaining('IO_SAME_FILE') as string });
+    expect(new Uint8Array(await readFile(model))).toEqual(modelBytes());
+  });
+  it('agrees with torch on the first rows of stories260K', async () => {
+    const story = sharedData('llama2c/stories260K.bin');
+    const golden = sharedData('llama2c/golden/stories260K.v0.logits346x512.f32');
+    if (!story || !golden) return;
+    await weightspec('logits', story, '--tokens', '1,403,407,261', '--all', '--out', at('story.f32'));
+    const f32 = async (path: string, count: number) => new Float32Array((await readFile(path)).buffer.slice(0, count * 4));
+    const [ours, theirs] = [await f32(at('story.f32'), 2048), await f32(golden, 2048)];
+    // Logits of -O3 and fast-math builds of run.c differ by up to 5.3e-5; a wrong weight or position moves them by more than 0.1.
+    expect(Math.max(...ours.map((value, index) => Math.abs(value - (theirs[index] ?? Number.NaN))))).toBeLessThan(1e-4);
+  });
+});
+
+describe('explain, codes, formats', () => {
+  it('explains a code in any letter case', async () => {
+    const { code, stdout } = await weightspec('explain', 'format_gguf');
+    expect(code).toBe(0);
+    for (const part of ['FORMAT_GGUF', 'error', 'specs/formats#F-2.7', 'what to do']) expect(stdout).toContain(part);
+  });
+  it('suggests the nearest codes and exits 2 for one that does not exist (CLI_UNKNOWN_CODE)', async () => {
+    const { code, stdout, stderr } = await weightspec('explain', 'FORMAT_GUF');
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain('FORMAT_GGUF');
+    expect(nearest('ZZZZZZ', ['FORMAT_GGUF'])).toEqual([]);
+    expect(editDistance('kitten', 'sitting')).toBe(3);
+  });
+  it('gives every code one family, one clause, a reason and advice', () => {
+    const rows = allCodeFamilies().flatMap(({ codes }) => Object.entries(codes));
+    expect(new Set(rows.map(([code]) => code)).size).toBe(rows.length);
+    const incomplete = rows.filter(([code, { clause, summary, rationale, hint }]) => {
+      const named = /^[A-Z0-9]+(_[A-Z0-9]+)+$/.test(code) && /^(specs|docs|packages)\/[\w-]+#[\w.-]+$/.test(clause);
+      return !named || Math.min(summary.length, rationale.length, hint.length) < 6;
+    });
+    expect(incomplete).toEqual([]);
+    expect(rows.length).toBeGreaterThan(60);
+  });
+  it('lists formats and codes as JSON', async () => {
+    const formats = JSON.parse((await weightspec('formats', '--json')).stdout) as { id: string; variants: string[] }[];
+    expect(formats.find(({ id }) => id === 'llama2c')?.variants).toContain('v2-contiguous');
+    const codes = JSON.parse((await weightspec('codes', '--json')).stdout) as { code: string; severity: string }[];
+    expect(codes).toContainEqual(expect.objectContaining({ code: 'FORMAT_AMBIGUOUS', severity: 'warning', family: 'formats' }));
+  });
+});
+
+describe('usage', () => {
+  it.each([
+    [['--nonsense']],
+    [['validate']],
+    [['validate', '--format', 'xml', 'x']],
+    [['frobnicate']],
+    [['run', 'x', '-p', 'a', '-n', '-1']],
+    [['run', 'x', '-p', 'a', '-t', 'warm']],
+    [['run', 'x', '-p', 'a', '--tokens', '1']],
+    [['run', 'x']],
+    [['run', 'x', '-p', 'a', '-s', '0']],
+    [['logits', 'x', '--tokens', '1,b', '--out', 'y']],
+    [['logits', 'x', '--tokens', '1']],
+    [[]],
+  ])('exits 2 and prints nothing on stdout: %j', async (argv) => {
+    const { code, stdout, stderr } = await weightspec(...argv);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).not.toBe('');
+  });
+  it('prints help and version on stdout and exits 0', async () => {
+    expect(await weightspec('--help')).toMatchObject({ code: 0, stderr: '' });
+    expect((await weightspec('validate', '--help')).stdout).toContain('--strict');
+    expect((await weightspec('--version')).stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+  });
+});

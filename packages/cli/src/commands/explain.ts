@@ -1,0 +1,46 @@
+import pc from 'picocolors';
+import { CliError } from '../codes.js';
+import { EXIT, wantsColor, type Terminal } from '../terminal.js';
+import { allCodeFamilies } from './all-codes.js';
+
+/** Prints what one code means. Throws CliError, with the nearest codes as its hint, for one that does not exist. */
+export async function explain(asked: string, { stdout, env }: Terminal): Promise<number> {
+  const families = allCodeFamilies();
+  const code = asked.trim().toUpperCase().replaceAll('-', '_');
+  const family = families.find(({ codes }) => Object.hasOwn(codes, code));
+  const entry = family?.codes[code];
+  if (!entry) {
+    const near = nearest(code, families.flatMap(({ codes }) => Object.keys(codes)));
+    throw new CliError('CLI_UNKNOWN_CODE', `no code is called ${asked}`, near.length > 0 ? `Did you mean ${near.join(' or ')}?` : undefined);
+  }
+  const c = pc.createColors(wantsColor(stdout, env));
+  const row = (label: string, text: string) => `  ${c.dim(label.padEnd(12))}${text}\n`;
+  stdout.write(`${c.bold(code)}: ${entry.summary}\n`);
+  stdout.write(row('severity', entry.severity) + row('clause', entry.clause) + row('why', entry.rationale) + row('what to do', entry.hint));
+  return EXIT.ok;
+}
+
+/** Up to three codes within a few typing errors of `asked`, or that hold it. */
+export function nearest(asked: string, known: readonly string[]): readonly string[] {
+  const reach = Math.max(2, Math.floor(asked.length / 4));
+  return known
+    .map((code) => ({ code, distance: code.includes(asked) && asked.length > 3 ? 1 : editDistance(asked, code) }))
+    .filter(({ distance }) => distance <= reach)
+    .toSorted((a, b) => a.distance - b.distance)
+    .slice(0, 3)
+    .map(({ code }) => code);
+}
+
+/** Levenshtein distance, one row at a time. */
+export function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, index) => index);
+  for (let i = 1; i <= a.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j += 1) {
+      const substitution = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(substitution, (row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}

@@ -1,0 +1,111 @@
+import { randomInt } from 'node:crypto';
+import { createSampler, generate, type LoadedModel } from '@weightspec/engine';
+import { createTextStream, type Tokenizer } from '@weightspec/tokenizers';
+import type { BackendChoice } from '../backends.js';
+import { assertTokens, withModel, type ReadyModel } from '../loading.js';
+import { EXIT, type Terminal } from '../terminal.js';
+import { tokenizerFor } from '../tokenizer-file.js';
+
+export interface RunCommandOptions extends BackendChoice {
+  readonly prompt?: string;
+  readonly tokens?: readonly number[];
+  readonly printIds?: boolean;
+  /** New tokens at most. */
+  readonly count: number;
+  readonly temperature: number;
+  readonly topP?: number;
+  readonly topK?: number;
+  readonly seed?: bigint;
+  readonly tokenizer?: string;
+}
+
+/** run.c ends a text when the next id is BOS; the format stores no stop ids of its own. */
+const llama2cStopTokens: readonly number[] = [1];
+
+/** Streams what the model makes of the prompt, prompt included as run.c prints it. Text alone on stdout. */
+export async function run(target: string, options: RunCommandOptions, terminal: Terminal): Promise<number> {
+  if (options.prompt === undefined && options.tokens === undefined) {
+    terminal.stderr.write('error: give a prompt with -p TEXT, or ids with --tokens 1,2,3\n');
+    return EXIT.trouble;
+  }
+  await withModel(target, options, terminal, (ready) => generateAndPrint(ready, options, terminal));
+  return EXIT.ok;
+}
+
+async function generateAndPrint({ path, checkpoint, model }: ReadyModel, options: RunCommandOptions, terminal: Terminal): Promise<void> {
+  const tokenizer = options.tokens && options.printIds ? undefined : await tokenizerFor(path, model.program.vocabSize, options.tokenizer, terminal);
+  const promptTokens = options.tokens ?? tokenizer?.encode(options.prompt ?? '', { bos: true }) ?? [];
+  assertTokens(promptTokens, model);
+
+  const writer = options.printIds || !tokenizer ? idWriter(terminal) : textWriter(tokenizer, terminal);
+  const stopTokens = checkpoint.format === 'llama2c' ? llama2cStopTokens : [];
+  for (const id of promptTokens) writer.push(id);
+  const sampler = createSampler({ ...options, seed: seedFor(options, terminal) });
+  const speed = stopwatch(promptTokens.length);
+  const tokens = generate(model, { promptTokens, maxNewTokens: options.count, sampler, stopTokens });
+  let step = await tokens.next();
+  for (; !step.done; step = await tokens.next()) {
+    writer.push(step.value.id);
+    speed.lap();
+  }
+  writer.end();
+  if (step.value.reason === 'context') terminal.stderr.write(`stopped: the context of ${model.contextLength} positions is full\n`);
+  terminal.stderr.write(`${speed.report(model)}\n`);
+}
+
+/** A sampled text can be had again only with its seed, so a seed that was not given is printed. */
+function seedFor({ seed, temperature }: RunCommandOptions, { stderr }: Terminal): bigint | undefined {
+  if (seed !== undefined || temperature === 0) return seed;
+  const chosen = BigInt(randomInt(1, 2 ** 48 - 1));
+  stderr.write(`seed: ${chosen}\n`);
+  return chosen;
+}
+
+interface TokenWriter {
+  push(id: number): void;
+  end(): void;
+}
+
+function textWriter(tokenizer: Tokenizer, { stdout }: Terminal): TokenWriter {
+  // A vocabulary comes out of a file: on a terminal its control characters are left out, into a file goes every byte.
+  const stream = createTextStream(tokenizer, { filter: stdout.isTTY ? 'printable' : 'all' });
+  return {
+    push(id) {
+      const text = stream.push(id);
+      if (text !== '') stdout.write(text);
+    },
+    end: () => stdout.write(`${stream.end()}\n`),
+  };
+}
+
+/** Ids with commas between them, as --tokens takes them. */
+function idWriter({ stdout }: Terminal): TokenWriter {
+  let separator = '';
+  return {
+    push(id) {
+      stdout.write(`${separator}${id}`);
+      separator = ',';
+    },
+    end: () => stdout.write('\n'),
+  };
+}
+
+/** Counts the time to the first token, which reads the prompt, apart from the others. */
+function stopwatch(promptLength: number) {
+  const started = performance.now();
+  let first = started;
+  let last = started;
+  let count = 0;
+  return {
+    lap() {
+      last = performance.now();
+      if (count === 0) first = last;
+      count += 1;
+    },
+    report({ backendId }: LoadedModel): string {
+      const decoding = (last - first) / 1000;
+      const rate = count > 1 && decoding > 0 ? `, ${((count - 1) / decoding).toFixed(1)} tokens/s` : '';
+      return `${promptLength} prompt tokens, first token after ${((first - started) / 1000).toFixed(2)} s; ${count} new tokens${rate} (${backendId})`;
+    },
+  };
+}

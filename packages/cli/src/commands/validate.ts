@@ -1,0 +1,90 @@
+import { extname } from 'node:path';
+import { formats, imposters, validateSource, type Report } from '@weightspec/formats';
+import { openSource } from '@weightspec/io/node';
+import { reportFault } from '../faults.js';
+import { inputsOf, type Input } from '../inputs.js';
+import { progressBar } from '../progress.js';
+import { withFrames, type CheckedFile, type Findings, type UncheckedFile } from '../report/checked-file.js';
+import { visible } from '../report/escape.js';
+import { textReporter } from '../report/text.js';
+import { EXIT, wantsColor, type Terminal } from '../terminal.js';
+import { version } from '../version.js';
+
+export interface ValidateCommandOptions {
+  readonly format: 'text' | 'json' | 'sarif' | 'html';
+  readonly strict?: boolean;
+  readonly deep?: boolean;
+}
+
+/** Checks every target and prints the findings. A file that cannot be read does not keep the others from being checked. */
+export async function validate(targets: readonly string[], options: ValidateCommandOptions, terminal: Terminal): Promise<number> {
+  const files: CheckedFile[] = [];
+  const unchecked: UncheckedFile[] = [];
+  const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env)) : undefined;
+  let trouble = false;
+
+  for await (const input of inputsOf(targets)) {
+    try {
+      const file = await check(input, options, terminal);
+      const reason = input.named ? undefined : whyLeftOut(file.report);
+      if (reason === undefined) {
+        files.push(file);
+        if (reporter) terminal.stdout.write(reporter.file(file));
+      } else {
+        unchecked.push({ path: input.path, reason });
+      }
+    } catch (error) {
+      trouble = true;
+      reportFault(error, terminal);
+    }
+  }
+
+  const findings = { version: version(), files, unchecked };
+  if (reporter) terminal.stdout.write(unchecked.map(reporter.unchecked).join('') + reporter.total(findings));
+  else terminal.stdout.write(await render(findings, options.format));
+  return exitCode(findings, trouble, targets, terminal);
+}
+
+async function check({ path }: Input, { strict, deep }: ValidateCommandOptions, terminal: Terminal): Promise<CheckedFile> {
+  const source = await openSource(path);
+  const bar = progressBar(path, terminal);
+  try {
+    const report = await validateSource(source, { strict, deep, progress: bar.progress });
+    return await withFrames(report, source);
+  } finally {
+    bar.stop();
+    await source.close();
+  }
+}
+
+/** Why a file found in a folder is none of ours, or undefined when it counts. */
+function whyLeftOut({ path, verdict, diagnostics }: Report): string | undefined {
+  if (verdict !== 'unrecognized') return undefined;
+  const [found] = diagnostics;
+  const kind = imposters.find(({ code }) => code === found?.code)?.kind;
+  // A pointer or an error page under the name of a weight file is a failed download, not some other file.
+  const weightName = formats.some(({ extensions }) => extensions.includes(extname(path).toLowerCase()));
+  if (kind === 'stand-in' && weightName) return undefined;
+  return found ? `${found.code}: ${found.message}` : 'no format claims it';
+}
+
+async function render(findings: Findings, format: 'json' | 'sarif' | 'html' | 'text'): Promise<string> {
+  switch (format) {
+    case 'json':
+      return (await import('../report/json.js')).jsonReport(findings);
+    case 'sarif':
+      return (await import('../report/sarif.js')).sarifReport(findings);
+    default:
+      return (await import('../report/html.js')).htmlReport(findings);
+  }
+}
+
+function exitCode({ files }: Findings, trouble: boolean, targets: readonly string[], { stderr }: Terminal): number {
+  if (trouble) return EXIT.trouble;
+  if (files.length === 0) {
+    stderr.write(`nothing was checked: no file in ${visible(targets.join(', '))} was recognised\n`);
+    return EXIT.invalid;
+  }
+  const bad = files.some(({ report }) => report.verdict === 'invalid' || report.verdict === 'unrecognized');
+  return bad ? EXIT.invalid : EXIT.ok;
+}

@@ -1,0 +1,137 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { reportFault } from './faults.js';
+import { EXIT, wantsColor, type Terminal } from './terminal.js';
+import { version } from './version.js';
+
+/** An option's value as a whole number from `least` up. */
+function wholeNumber(least: number) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) throw new InvalidArgumentError(`Expected a whole number from ${least} up.`);
+    return value;
+  };
+}
+
+function numberBetween(least: number, most: number) {
+  return (text: string): number => {
+    const value = Number(text);
+    if (text.trim() === '' || !(value >= least && value <= most)) throw new InvalidArgumentError(`Expected a number from ${least} to ${most}.`);
+    return value;
+  };
+}
+
+/** Unsigned 64-bit and not 0, which the samplers' generator never gets away from. */
+function seedValue(text: string): bigint {
+  if (!/^\d+$/.test(text) || BigInt(text) === 0n || BigInt(text) >= 2n ** 64n) throw new InvalidArgumentError('Expected a whole number from 1 to 2^64 - 1.');
+  return BigInt(text);
+}
+
+function tokenIds(text: string): readonly number[] {
+  const parse = wholeNumber(0);
+  return text.split(',').map((part) => parse(part.trim()));
+}
+
+const backendOption = () => new Option('--backend <name>', 'what computes').choices(['auto', 'reference', 'wasm', 'native', 'webgpu']).default('auto');
+
+const footer = `
+Exit codes: 0 no errors, 1 errors found in a file, 2 wrong usage or I/O trouble.
+Examples:
+  weightspec validate model.bin --deep
+  weightspec inspect https://example.org/model.bin
+  weightspec run model.bin -p "Once upon a time" -t 0.8
+  weightspec explain LLAMA2C_BAD_MAGIC`;
+
+/** Parses `argv`, loads the one command that it names, and returns its exit code. */
+export async function runProgram(argv: readonly string[], terminal: Terminal): Promise<number> {
+  let exitCode: number = EXIT.ok;
+  /** Commander parses; the command's module is imported only when it is the one. */
+  const action = <A extends readonly unknown[]>(run: (...args: A) => Promise<number>) => async (...args: A) => {
+    exitCode = await run(...args);
+  };
+
+  const program = new Command('weightspec')
+    .description('Says what is wrong with an LLM weight file, where, and what to do; reads it and runs it.')
+    .version(version())
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => terminal.stdout.write(text),
+      writeErr: (text) => terminal.stderr.write(text),
+      getOutHelpWidth: () => terminal.stdout.columns ?? 100,
+      getErrHelpWidth: () => terminal.stderr.columns ?? 100,
+      getOutHasColors: () => wantsColor(terminal.stdout, terminal.env),
+      getErrHasColors: () => wantsColor(terminal.stderr, terminal.env),
+    })
+    .showSuggestionAfterError()
+    .addHelpText('after', footer);
+
+  program
+    .command('validate')
+    .description('check files, folders or URLs; exit 1 when something is wrong')
+    .argument('<target...>', 'files, folders or http(s) URLs')
+    .addOption(new Option('--format <format>', 'how to report').choices(['text', 'json', 'sarif', 'html']).default('text'))
+    .option('--strict', 'count warnings as errors')
+    .option('--deep', 'read every tensor byte once')
+    .action(action(async (targets: readonly string[], options) => (await import('./commands/validate.js')).validate(targets, options, terminal)));
+
+  program
+    .command('inspect')
+    .description('print metadata and tensors; reads no tensor data')
+    .argument('<target>', 'a file, a folder with one model, or an http(s) URL')
+    .option('--json', 'print JSON')
+    .action(action(async (target: string, options) => (await import('./commands/inspect.js')).inspect(target, options, terminal)));
+
+  program
+    .command('run')
+    .description('generate text: the text on stdout, speed on stderr')
+    .argument('<model>', 'a model file, a folder with one, or an http(s) URL')
+    .addOption(new Option('-p, --prompt <text>', 'what to go on from; may be empty').conflicts('tokens'))
+    .option('-n, --count <n>', 'new tokens', wholeNumber(0), 256)
+    .option('-t, --temperature <t>', '0 always takes the likeliest token', numberBetween(0, 1000), 0)
+    .option('--top-p <p>', 'sample from the likeliest tokens that hold this probability', numberBetween(0, 1))
+    .option('--top-k <k>', 'sample from the k likeliest tokens', wholeNumber(1))
+    .option('-s, --seed <n>', 'of the sampler; chosen and printed when left out', seedValue)
+    .option('--tokenizer <file>', 'vocabulary; looked for beside the model when left out')
+    .option('--tokens <ids>', 'prompt as ids with commas, instead of -p', tokenIds)
+    .option('--print-ids', 'print ids instead of text')
+    .addOption(backendOption())
+    .option('--threads <n>', 'for backends that have threads', wholeNumber(1))
+    .action(action(async (model: string, options) => (await import('./commands/run.js')).run(model, options, terminal)));
+
+  program
+    .command('logits')
+    .description('write the logits after a sequence of tokens, as little-endian f32')
+    .argument('<model>', 'a model file, a folder with one, or an http(s) URL')
+    .requiredOption('--tokens <ids>', 'ids with commas', tokenIds)
+    .requiredOption('--out <file>', 'where the rows go')
+    .option('--all', 'one row a token, not only the last')
+    .addOption(backendOption())
+    .option('--threads <n>', 'for backends that have threads', wholeNumber(1))
+    .action(action(async (model: string, options) => (await import('./commands/logits.js')).writeLogits(model, options, terminal)));
+
+  program
+    .command('explain')
+    .description('say what a diagnostic code means and what to do')
+    .argument('<code>')
+    .action(action(async (code: string) => (await import('./commands/explain.js')).explain(code, terminal)));
+
+  program
+    .command('formats')
+    .description('list the formats and their variants')
+    .option('--json', 'print JSON')
+    .action(action(async (options) => (await import('./commands/formats.js')).listFormats(options, terminal)));
+
+  program
+    .command('codes')
+    .description('list every diagnostic code')
+    .option('--json', 'print JSON')
+    .action(action(async (options) => (await import('./commands/codes.js')).listCodes(options, terminal)));
+
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    // Commander has printed its own message. Its errors exit with 1, which here means a bad file.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.trouble;
+    return reportFault(error, terminal);
+  }
+}

@@ -1,0 +1,42 @@
+import type { ByteSource, CodeEntry, Diagnostic } from '@weightspec/core';
+import { codeFamilies, type CodeFamily, type Report } from '@weightspec/formats';
+import { readFrame } from './hexdump.js';
+
+/** One report and the bytes that its first diagnostics point at. */
+export interface CheckedFile {
+  readonly report: Report;
+  /** Annotated hexdump lines, for those of `shownDiagnostics` that have a byte range in the file itself. */
+  readonly frames: ReadonlyMap<Diagnostic, readonly string[]>;
+}
+
+/** A file that a folder holds and that nobody checked. */
+export interface UncheckedFile {
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** What one run of `validate` found, for every output format. */
+export interface Findings {
+  readonly version: string;
+  readonly files: readonly CheckedFile[];
+  readonly unchecked: readonly UncheckedFile[];
+}
+
+/** Text and HTML show so many findings a file; JSON and SARIF give all that the report kept. */
+export const shownDiagnostics = 20;
+
+/** Reads the frames of `report` while its source is still open. */
+export async function withFrames(report: Report, source: ByteSource): Promise<CheckedFile> {
+  const frames = new Map<Diagnostic, readonly string[]>();
+  for (const diagnostic of report.diagnostics.slice(0, shownDiagnostics)) {
+    if (!diagnostic.byteRange || diagnostic.source !== source.name) continue;
+    const frame = await readFrame(source, diagnostic.byteRange);
+    if (frame) frames.set(diagnostic, frame);
+  }
+  return { report, frames };
+}
+
+/** Every code with its table row. */
+export function codeIndex(families: readonly CodeFamily[] = codeFamilies()): ReadonlyMap<string, CodeEntry> {
+  return new Map(families.flatMap(({ codes }) => Object.entries(codes)));
+}

@@ -1,0 +1,22 @@
+import type { Diagnostic } from '@weightspec/core';
+import type { Report } from '@weightspec/formats';
+import type { Findings } from './checked-file.js';
+
+/** The JSON report of docs/cli.md. Stable: fields are only ever added. */
+export function jsonReport({ version, files, unchecked }: Findings): string {
+  const document = {
+    tool: { name: 'weightspec', version },
+    reports: files.map(({ report }) => jsonFile(report)),
+    ...(unchecked.length > 0 ? { notChecked: unchecked } : {}),
+  };
+  return `${JSON.stringify(document, null, 2)}\n`;
+}
+
+function jsonFile(report: Report): object {
+  return { ...report, diagnostics: report.diagnostics.map((diagnostic) => jsonDiagnostic(diagnostic, report.path)) };
+}
+
+/** `source` is given only where it is not the file that the report is about. */
+function jsonDiagnostic({ code, severity, message, byteRange, pointer, hint, source }: Diagnostic, path: string): object {
+  return { code, severity, message, byteRange, pointer, hint, source: source === path ? undefined : source };
+}

@@ -1,0 +1,76 @@
+import pc from 'picocolors';
+import type { Diagnostic, Severity, Verdict } from '@weightspec/core';
+import type { Report } from '@weightspec/formats';
+import { codeIndex, shownDiagnostics, type CheckedFile, type Findings, type UncheckedFile } from './checked-file.js';
+import { visible } from './escape.js';
+import { counted, grouped, humanBytes } from './numbers.js';
+
+type Colors = ReturnType<typeof pc.createColors>;
+
+const verdictWords: Readonly<Record<Verdict, string>> = { valid: 'valid', warnings: 'valid, with warnings', invalid: 'invalid', unrecognized: 'unrecognized' };
+
+/** Prints findings for people. Everything that comes out of a file is escaped. */
+export function textReporter(color: boolean) {
+  const c = pc.createColors(color);
+  const verdictColors: Readonly<Record<Verdict, Colors['green']>> = { valid: c.green, warnings: c.yellow, invalid: c.red, unrecognized: c.red };
+  const severityColors: Readonly<Record<Severity, Colors['green']>> = { error: c.red, warning: c.yellow, info: c.cyan };
+  const codes = codeIndex();
+
+  function headline({ path, verdict, format, variant, stats }: Report): string {
+    const what = format === null ? [] : [variant === null ? format : `${format} ${variant}`];
+    const contents = stats.parameterCount > 0 ? [counted(stats.tensorCount, 'tensor'), counted(stats.parameterCount, 'parameter')] : [];
+    const facts = [...what, humanBytes(stats.fileSize), ...contents].map(visible).join(', ');
+    return `${c.bold(visible(path))}: ${verdictColors[verdict](c.bold(verdictWords[verdict]))} ${c.dim(`(${facts})`)}`;
+  }
+
+  function finding(diagnostic: Diagnostic, frame: readonly string[] | undefined): string[] {
+    const { code, severity, message, byteRange, pointer, hint } = diagnostic;
+    const where = [byteRange && `bytes [${byteRange[0]}, ${byteRange[1]})`, pointer && visible(pointer)].filter(Boolean).join(', ');
+    const clause = codes.get(code)?.clause;
+    return [
+      `  ${severityColors[severity](`${severity} ${c.bold(code)}`)}  ${visible(message)}`,
+      ...(where === '' ? [] : [`    ${c.dim('at:')} ${where}`]),
+      ...(frame ?? []).map((line) => `      ${line.trimStart().startsWith('^') ? severityColors[severity](line) : c.dim(line)}`),
+      ...(hint ? [`    ${c.dim('hint:')} ${visible(hint)}`] : []),
+      ...(clause ? [`    ${c.dim('clause:')} ${clause}`] : []),
+    ];
+  }
+
+  function producer({ producer: found }: Report): string[] {
+    if (!found || found.name === 'unknown') return [];
+    const evidence = found.evidence.map(({ message }) => visible(message)).join('; ');
+    return [`  ${c.dim('probably written by:')} ${visible(found.name)}${evidence === '' ? '' : c.dim(` (${evidence})`)}`];
+  }
+
+  function coverage({ stats }: Report): string[] {
+    return [
+      ...(stats.checked.length > 0 ? [`  ${c.dim('checked:')} ${stats.checked.map(visible).join('; ')}`] : []),
+      ...(stats.notChecked.length > 0 ? [`  ${c.dim('not checked:')} ${stats.notChecked.map(visible).join('; ')}`] : []),
+    ];
+  }
+
+  return {
+    file({ report, frames }: CheckedFile): string {
+      const shown = report.diagnostics.slice(0, shownDiagnostics);
+      const more = report.stats.limits.diagnosticsFound - shown.length;
+      const lines = [
+        headline(report),
+        ...producer(report),
+        ...shown.flatMap((diagnostic) => finding(diagnostic, frames.get(diagnostic))),
+        ...(more > 0 ? [`  … and ${grouped(more)} more; --format json lists them`] : []),
+        ...coverage(report),
+      ];
+      return `${lines.join('\n')}\n`;
+    },
+    unchecked: ({ path, reason }: UncheckedFile): string => `${visible(path)}: ${c.dim(`not checked (${visible(reason)})`)}\n`,
+    total({ files, unchecked }: Findings): string {
+      if (files.length + unchecked.length < 2) return '';
+      const counts = (['valid', 'warnings', 'invalid', 'unrecognized'] as const).flatMap((verdict) => {
+        const count = files.filter(({ report }) => report.verdict === verdict).length;
+        return count > 0 ? [`${grouped(count)} ${verdictWords[verdict]}`] : [];
+      });
+      const rest = unchecked.length > 0 ? [`${grouped(unchecked.length)} not checked`] : [];
+      return `\n${counted(files.length + unchecked.length, 'file')}: ${[...counts, ...rest].join('; ')}\n`;
+    },
+  };
+}
