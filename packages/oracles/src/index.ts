@@ -1,2 +1,5 @@
 /** Readings of each format that share no code with the production readers, and what tests need around them. */
 export * from './shared-data.js';
+export { readWithKaitai, resolveVariantKaitai } from './llama2c.kaitai.js';
+export { readWithBinaryParser } from './llama2c.binary-parser.js';
+export { llama2cVariants, type Llama2cHeader, type Llama2cReading, type Llama2cVariant, type TensorPlace } from './reading.js';
