@@ -10,6 +10,7 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const vitest = join(root, 'node_modules/vitest/vitest.mjs');
 const config = join(root, 'tools/full/vitest.config.mjs');
 const MINUTES_PER_PART = 8;
+let interrupted = false;
 
 /** Runs node with its output shown, in a process group of its own so that the cap ends its children too. */
 function runNode(args) {
@@ -23,7 +24,10 @@ function runNode(args) {
         // Already gone.
       }
     };
-    const interrupt = () => kill('SIGINT');
+    const interrupt = () => {
+      interrupted = true;
+      kill('SIGINT');
+    };
     process.once('SIGINT', interrupt);
     process.once('SIGTERM', interrupt);
     const cap = setTimeout(() => {
@@ -49,6 +53,7 @@ async function runPart(file, reportPath) {
 
 const results = [];
 async function part(name, run) {
+  if (interrupted) return 'failed';
   const start = performance.now();
   const result = await run();
   results.push({ name, seconds: (performance.now() - start) / 1000, ...result });
@@ -71,4 +76,4 @@ console.log('');
 for (const { name, outcome, seconds, note } of results) console.log(`${outcome.padEnd(8)} ${name} (${seconds.toFixed(0)} s; ${note})`);
 const count = (outcome) => results.filter((result) => result.outcome === outcome).length;
 console.log(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`);
-process.exitCode = count('failed') > 0 ? 1 : 0;
+process.exitCode = interrupted ? 130 : count('failed') > 0 ? 1 : 0;
