@@ -29,9 +29,9 @@ function row(result: BenchResult): string {
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !Object.hasOwn(modules, name));
 if (unknown.length > 0) throw new RangeError(`no bench ${unknown.join(', ')}; there are ${Object.keys(modules).join(', ')}`);
-for (const [name, { heading, bench }] of Object.entries(modules)) {
+for (const [name, module] of Object.entries(modules)) {
   if (wanted.length > 0 && !wanted.includes(name)) continue;
-  const results = await bench();
-  console.log(`${heading}\n${results.map(row).join('\n')}\n`);
+  const results = await module.bench();
+  console.log(`${module.heading}\n${results.map(row).join('\n')}\n`);
   if (results.some(isShort)) process.exitCode = 1;
 }

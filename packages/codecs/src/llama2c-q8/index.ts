@@ -15,20 +15,9 @@
  * below 63.5·2⁻¹⁴⁹ the scale is 0. Upstream then wraps in the cast to int8 or divides by zero; here codes are clamped to
  * ±127, and a scale of 0 always comes with codes 0. Such weights decode to less than 10⁻³⁶ either way.
  */
-import { roundHalfEven } from '../block.js';
+import { greatestMagnitudeBits, infinityBits, roundHalfEven, saturate, signedBitsOf } from '../block.js';
 import { encodingError, type TensorOrigin } from '../origin.js';
 import { groupCount, type Int8Groups, type PackedScheme } from '../packed-scheme.js';
-
-function largestMagnitude(src: Float32Array, start: number, end: number): number {
-  let largest = 0;
-  for (let i = start; i < end; i++) {
-    const magnitude = Math.abs(src[i]!);
-    // Written so that NaN gets through.
-    if (!(magnitude <= largest)) largest = magnitude;
-    if (largest !== largest) return largest;
-  }
-  return largest;
-}
 
 function nonFiniteError(src: Float32Array, start: number, origin: TensorOrigin): Error {
   let index = start;
@@ -40,19 +29,22 @@ function nonFiniteError(src: Float32Array, start: number, origin: TensorOrigin):
 function encodeGroup(src: Float32Array, start: number, end: number, scale: number, multiplier: number, values: Int8Array): void {
   for (let i = start; i < end; i++) {
     const scaled = Math.fround(Math.fround(src[i]! / scale) * multiplier);
-    const rounded = scaled + roundHalfEven - roundHalfEven;
-    values[i] = Math.max(-127, Math.min(127, rounded));
+    values[i] = saturate(scaled + roundHalfEven - roundHalfEven, -127, 127);
   }
 }
 
 function quantize(src: Float32Array, groupSize: number, origin: TensorOrigin, scaleDivisor: number, multiplier: number): Int8Groups {
   const scales = new Float32Array(groupCount(src.length, groupSize));
   const values = new Int8Array(src.length);
+  const bits = signedBitsOf(src);
+  const greatest = new Float32Array(1);
+  const greatestBits = signedBitsOf(greatest);
   for (let group = 0; group < scales.length; group++) {
     const start = group * groupSize;
-    const largest = largestMagnitude(src, start, start + groupSize);
-    if (!Number.isFinite(largest)) throw nonFiniteError(src, start, origin);
-    const scale = Math.fround(largest / scaleDivisor);
+    const magnitudeBits = greatestMagnitudeBits(bits, start, start + groupSize);
+    if (magnitudeBits >= infinityBits) throw nonFiniteError(src, start, origin);
+    greatestBits[0] = magnitudeBits;
+    const scale = Math.fround(greatest[0]! / scaleDivisor);
     scales[group] = scale;
     if (scale !== 0) encodeGroup(src, start, start + groupSize, scale, multiplier, values);
   }

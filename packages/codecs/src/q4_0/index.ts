@@ -14,7 +14,7 @@
  * Error bound, d = max|x|/8 and e = f16 rounding: d(½ + 2⁻¹⁸) + 8e(d); elements beyond −7.5d (sign taken relative to M) have
  * no code of their own and get max of that and d(1 + 2⁻¹⁸) + 7e(d). Needs finite input and d < 65520. "|d|/2" is wrong.
  */
-import { blockSize, extremum, extremumTorch, inverseOf, roundHalfEven, scaleOverflow } from '../block.js';
+import { blockSize, extremum, extremumTorch, inverseOf, roundHalfEven, saturate, scaleOverflow, signedBitsOf } from '../block.js';
 import { signedBound } from '../bounds.js';
 import { defineCodec } from '../codec.js';
 import { f16Table, readU16, writeF16 } from '../float16.js';
@@ -24,8 +24,9 @@ const bytesPerBlock = 18;
 const code = (x: number, inverse: number) => Math.min(15, Math.fround(Math.fround(x * inverse) + 8.5) | 0) & 15;
 
 function encode(src: Float32Array, dst: Uint8Array): void {
+  const bits = signedBitsOf(src);
   for (let start = 0, byteOffset = 0; start < src.length; start += blockSize, byteOffset += bytesPerBlock) {
-    const scale = Math.fround(extremum(src, start) / -8);
+    const scale = Math.fround(extremum(src, bits, start) / -8);
     const inverse = inverseOf(scale);
     writeF16(dst, byteOffset, scale);
     for (let j = 0; j < 16; j++) {
@@ -34,11 +35,12 @@ function encode(src: Float32Array, dst: Uint8Array): void {
   }
 }
 
-const codeTorch = (x: number, scale: number) => Math.max(0, Math.min(15, Math.fround(Math.fround(x / scale) + 8) + roundHalfEven - roundHalfEven)) | 0;
+const codeTorch = (x: number, scale: number) => saturate(Math.fround(Math.fround(x / scale) + 8) + roundHalfEven - roundHalfEven, 0, 15);
 
 function encodeTorch(src: Float32Array, dst: Uint8Array): void {
+  const bits = signedBitsOf(src);
   for (let start = 0, byteOffset = 0; start < src.length; start += blockSize, byteOffset += bytesPerBlock) {
-    const scale = Math.fround(extremumTorch(src, start) / -8);
+    const scale = Math.fround(extremumTorch(src, bits, start) / -8);
     writeF16(dst, byteOffset, scale);
     for (let j = 0; j < 16; j++) {
       dst[byteOffset + 2 + j] = codeTorch(src[start + j]!, scale) | (codeTorch(src[start + j + 16]!, scale) << 4);

@@ -15,7 +15,7 @@
  * Error bound, d = max|x|/16 and e = f16 rounding: d(½ + 2⁻¹⁸) + 16e(d); elements beyond −15.5d (sign taken relative to M) have
  * no code of their own and get max of that and d(1 + 2⁻¹⁸) + 15e(d). Needs finite input and d < 65520.
  */
-import { blockSize, extremum, extremumTorch, inverseOf, roundHalfEven, scaleOverflow } from '../block.js';
+import { blockSize, extremum, extremumTorch, inverseOf, roundHalfEven, saturate, scaleOverflow, signedBitsOf } from '../block.js';
 import { signedBound } from '../bounds.js';
 import { defineCodec } from '../codec.js';
 import { f16Table, readU16, readU32, writeF16, writeU32 } from '../float16.js';
@@ -25,8 +25,9 @@ const bytesPerBlock = 22;
 const code = (x: number, inverse: number) => Math.min(31, Math.fround(Math.fround(x * inverse) + 16.5) | 0) & 31;
 
 function encode(src: Float32Array, dst: Uint8Array): void {
+  const bits = signedBitsOf(src);
   for (let start = 0, byteOffset = 0; start < src.length; start += blockSize, byteOffset += bytesPerBlock) {
-    const scale = Math.fround(extremum(src, start) / -16);
+    const scale = Math.fround(extremum(src, bits, start) / -16);
     const inverse = inverseOf(scale);
     let fifthBits = 0;
     for (let j = 0; j < 16; j++) {
@@ -40,11 +41,12 @@ function encode(src: Float32Array, dst: Uint8Array): void {
   }
 }
 
-const codeTorch = (x: number, scale: number) => Math.max(0, Math.min(31, Math.fround(Math.fround(x / scale) + 16) + roundHalfEven - roundHalfEven)) | 0;
+const codeTorch = (x: number, scale: number) => saturate(Math.fround(Math.fround(x / scale) + 16) + roundHalfEven - roundHalfEven, 0, 31);
 
 function encodeTorch(src: Float32Array, dst: Uint8Array): void {
+  const bits = signedBitsOf(src);
   for (let start = 0, byteOffset = 0; start < src.length; start += blockSize, byteOffset += bytesPerBlock) {
-    const scale = Math.fround(extremumTorch(src, start) / -16);
+    const scale = Math.fround(extremumTorch(src, bits, start) / -16);
     let fifthBits = 0;
     for (let j = 0; j < 16; j++) {
       const low = codeTorch(src[start + j]!, scale);

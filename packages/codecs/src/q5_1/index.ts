@@ -16,7 +16,7 @@
  * Error bound, d = (max − min)/31 and e = f16 rounding:
  * d(½ + 2⁻¹⁷) + 31e(d) + e(min) + 2⁻²⁴(|min|(1 + 2⁻¹¹) + 31(d + e(d))). Needs finite input, d < 65520 and |min| < 65520.
  */
-import { blockSize, inverseOf, maximum, maximumTorch, minimum, minimumOverflow, minimumTorch, roundHalfEven, scaleOverflow } from '../block.js';
+import { blockSize, findRange, findRangeTorch, inverseOf, minimumOverflow, roundHalfEven, saturate, scaleOverflow, signedBitsOf } from '../block.js';
 import { rangeBound } from '../bounds.js';
 import { defineCodec } from '../codec.js';
 import { f16Table, readU16, readU32, writeF16, writeU32 } from '../float16.js';
@@ -26,9 +26,12 @@ const bytesPerBlock = 24;
 const code = (above: number, inverse: number) => (Math.fround(Math.fround(Math.fround(above) * inverse) + 0.5) | 0) & 31;
 
 function encode(src: Float32Array, dst: Uint8Array): void {
+  const bits = signedBitsOf(src);
+  const range = new Float32Array(2);
   for (let start = 0, byteOffset = 0; start < src.length; start += blockSize, byteOffset += bytesPerBlock) {
-    const min = minimum(src, start);
-    const scale = Math.fround(Math.fround(maximum(src, start) - min) / 31);
+    findRange(src, bits, start, range);
+    const min = range[0]!;
+    const scale = Math.fround(Math.fround(range[1]! - min) / 31);
     const inverse = inverseOf(scale);
     let fifthBits = 0;
     for (let j = 0; j < 16; j++) {
@@ -43,12 +46,15 @@ function encode(src: Float32Array, dst: Uint8Array): void {
   }
 }
 
-const codeTorch = (above: number, scale: number) => Math.max(0, Math.min(31, Math.fround(Math.fround(above) / scale) + roundHalfEven - roundHalfEven)) | 0;
+const codeTorch = (above: number, scale: number) => saturate(Math.fround(Math.fround(above) / scale) + roundHalfEven - roundHalfEven, 0, 31);
 
 function encodeTorch(src: Float32Array, dst: Uint8Array): void {
+  const bits = signedBitsOf(src);
+  const range = new Float32Array(2);
   for (let start = 0, byteOffset = 0; start < src.length; start += blockSize, byteOffset += bytesPerBlock) {
-    const min = minimumTorch(src, start);
-    const scale = Math.fround(Math.fround(maximumTorch(src, start) - min) / 31);
+    findRangeTorch(src, bits, start, range);
+    const min = range[0]!;
+    const scale = Math.fround(Math.fround(range[1]! - min) / 31);
     let fifthBits = 0;
     for (let j = 0; j < 16; j++) {
       const low = codeTorch(src[start + j]! - min, scale);
