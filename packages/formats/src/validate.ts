@@ -86,7 +86,7 @@ function byteCounter({ progress }: ValidateSourceOptions) {
 
 function missingParts(format: Format | undefined, checkpoint: Checkpoint | undefined): readonly string[] {
   if (!format) return ['everything: no format claims this file'];
-  return checkpoint ? [] : ['the tensors: the header is too damaged to say where they are'];
+  return checkpoint ? [] : ['the tensors: no directory of them could be read'];
 }
 
 /** Integers outside a packed weight are vocabularies, positions and the like. */
