@@ -1,0 +1,85 @@
+import { describe, expect, it } from 'vitest';
+import { byteLength, dtype, elementCount, type ByteSource, type Checkpoint, type TensorInfo } from '@weightspec/core';
+import { llamaProgram, modelOf, type DecoderConfig } from './index.js';
+
+const config: DecoderConfig = {
+  architecture: 'llama', dim: 8, hiddenDim: 12, layers: 2, heads: 4, kvHeads: 2, headDim: 2, vocabSize: 10, maxSeqLen: 16,
+  normEps: Math.fround(1e-5), ropeTheta: 10000, ropeStyle: 'interleaved', tiedEmbeddings: true,
+};
+const source: ByteSource = { name: 'nothing', size: 0, read: () => Promise.reject(new Error('modelOf must not read tensor bytes')) };
+
+function tensor(name: string, shape: readonly number[], type = 'F32'): TensorInfo {
+  return { name, dtype: dtype(type), shape, location: { source, offset: 0, length: byteLength(dtype(type), elementCount(shape)) } };
+}
+
+/** Names and shapes as a llama2.c file has them, written out here rather than taken from the code under test. */
+function checkpoint({ shared = true } = {}): Checkpoint & { tensors: TensorInfo[] } {
+  const [d, h, kv, vocab] = [8, 12, 4, 10];
+  const layer = (n: number): TensorInfo[] => [
+    tensor(`layers.${n}.attention_norm.weight`, [d]), tensor(`layers.${n}.attention.wq.weight`, [d, d]), tensor(`layers.${n}.attention.wk.weight`, [kv, d]),
+    tensor(`layers.${n}.attention.wv.weight`, [kv, d]), tensor(`layers.${n}.attention.wo.weight`, [d, d]), tensor(`layers.${n}.ffn_norm.weight`, [d]),
+    tensor(`layers.${n}.feed_forward.w1.weight`, [h, d]), tensor(`layers.${n}.feed_forward.w2.weight`, [d, h]), tensor(`layers.${n}.feed_forward.w3.weight`, [h, d]),
+  ];
+  return {
+    format: 'llama2c', variant: 'v0',
+    metadata: { dim: d, hidden_dim: h, n_layers: 2, n_heads: 4, n_kv_heads: 2, vocab_size: vocab, max_seq_len: 16, shared_classifier: shared },
+    tensors: [tensor('tok_embeddings.weight', [vocab, d]), ...layer(0), ...layer(1), tensor('norm.weight', [d]), tensor('freqs_cos', [16, 1]), ...(shared ? [] : [tensor('output.weight', [vocab, d])])],
+  };
+}
+
+describe('modelOf a llama2.c checkpoint', () => {
+  it('has the header’s configuration, and run.c’s constants for what no header stores', () => {
+    expect(modelOf(checkpoint()).config).toEqual(config);
+  });
+  it('finds every weight, and leaves the freq tables alone', () => {
+    const { program, weights } = modelOf(checkpoint());
+    expect([...weights.keys()]).toEqual(program.weights.map(({ name }) => name));
+    expect(weights.size).toBe(20);
+    expect(weights.has('freqs_cos')).toBe(false);
+  });
+  it('uses the embedding or the file’s own classifier for the logits', () => {
+    expect(modelOf(checkpoint()).program.ops.at(-1)).toMatchObject({ op: 'matmul', weight: 'tok_embeddings.weight', out: 'logits' });
+    expect(modelOf(checkpoint({ shared: false })).program.ops.at(-1)).toMatchObject({ op: 'matmul', weight: 'output.weight', out: 'logits' });
+  });
+  it('takes packed weights as a whole', () => {
+    const file = checkpoint();
+    const name = 'layers.1.feed_forward.w2.weight';
+    const tensors = [...file.tensors.filter((t) => t.name !== name), tensor(name, [8, 12], 'I8'), tensor(`${name}.scales`, [12])];
+    const packed = [{ name, scheme: 'llama2c-q8', shape: [8, 12], parts: { values: name, scales: `${name}.scales` }, groupSize: 8 }];
+    const handle = modelOf({ ...file, variant: 'v2', tensors, packed }).weights.get(name);
+    expect(handle).toMatchObject({ storage: 'llama2c-q8', groupSize: 8, shape: [8, 12] });
+    expect(Object.keys(handle?.parts ?? {})).toEqual(['values', 'scales']);
+    expect(() => modelOf({ ...file, tensors: tensors.filter((t) => !t.name.endsWith('.scales')), packed })).toThrow(/^MODEL_WEIGHTS: .*scales/);
+  });
+  it('lists every missing tensor and wrong shape (MODEL_WEIGHTS)', () => {
+    const file = checkpoint();
+    const tensors = file.tensors.filter((t) => t.name !== 'norm.weight').map((t) => (t.name === 'layers.0.attention.wk.weight' ? tensor(t.name, [8, 4]) : t));
+    expect(() => modelOf({ ...file, tensors })).toThrow('MODEL_WEIGHTS: layers.0.attention.wk.weight is [8, 4], not [4, 8]; there is no tensor norm.weight');
+  });
+  it('lists missing metadata (MODEL_CONFIG)', () => {
+    const { dim: _dim, shared_classifier: _shared, ...metadata } = checkpoint().metadata;
+    expect(() => modelOf({ ...checkpoint(), metadata })).toThrow(/^MODEL_CONFIG: .*no number dim.*no flag shared_classifier/);
+  });
+  it('names the formats it knows for one that it does not (MODEL_UNKNOWN_FORMAT)', () => {
+    expect(() => modelOf({ ...checkpoint(), format: 'gguf' })).toThrow(/^MODEL_UNKNOWN_FORMAT: .*"gguf"; known: llama2c/);
+  });
+});
+
+describe('llamaProgram', () => {
+  it('is 15 ops a layer, an embedding, a norm and a classifier', () => {
+    const { ops, kvWidth } = llamaProgram(config);
+    expect(ops).toHaveLength(2 * 15 + 3);
+    expect(kvWidth).toBe(4);
+    expect(ops.slice(1, 16).map(({ op }) => op).join(' ')).toBe('rmsnorm matmul matmul matmul rope rope attention matmul add rmsnorm matmul matmul swiglu matmul add');
+  });
+  it.each<readonly [Partial<DecoderConfig>, RegExp]>([
+    [{ layers: 0 }, /layers is 0/],
+    [{ kvHeads: 3 }, /3 kv heads do not divide 4 heads/],
+    [{ headDim: 3 }, /headDim 3 is odd/],
+    [{ headDim: 2.5 }, /headDim is 2.5, not a positive integer/],
+    [{ ropeTheta: 0 }, /ropeTheta is 0/],
+    [{ normEps: Number.NaN }, /normEps is NaN/],
+  ])('refuses %o (MODEL_CONFIG)', (change, message) => {
+    expect(() => llamaProgram({ ...config, ...change })).toThrow(message);
+  });
+});
