@@ -16,8 +16,12 @@ function show(title, args, { exitCode = 0, cwd = root } = {}) {
   process.stdout.write(`\n${title}\n\n$ npx weightspec ${args.map((arg) => (/^[\w./,-]+$/.test(arg) ? arg : JSON.stringify(arg))).join(' ')}\n`);
   const { status, stdout } = spawnSync(process.execPath, [weightspec, ...args], { cwd, stdio: ['ignore', 'pipe', 'inherit'], encoding: 'utf8' });
   process.stdout.write(stdout);
-  if (status === exitCode) return stdout;
-  process.stderr.write(`\nexpected exit code ${exitCode}, got ${status}\n`);
+  if (status !== exitCode) fail(`expected exit code ${exitCode}, got ${status}`);
+  return stdout;
+}
+
+function fail(message) {
+  process.stderr.write(`\n${message}\n`);
   process.exit(1);
 }
 
@@ -29,10 +33,7 @@ show('1. Is this weight file what it claims to be?', ['validate', model, '--deep
 
 const { text } = JSON.parse(readFileSync(join(example, 'manifest.json'), 'utf8'));
 const said = show('2. Does it mean what it should? Run it: the model recites a text that swapped or damaged tensors would garble.', ['run', model, '-p', '']);
-if (!said.includes(text)) {
-  process.stderr.write('\nthe model did not recite the text that fixtures/golden/recite/manifest.json names\n');
-  process.exit(1);
-}
+if (!said.includes(text)) fail('the model did not recite the text that fixtures/golden/recite/manifest.json names');
 
 const folder = mkdtempSync(join(tmpdir(), 'weightspec-start-'));
 try {

@@ -1,4 +1,4 @@
-import { opendir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ByteSource } from '@weightspec/core';
 import { open, type OpenResult } from '@weightspec/formats';
@@ -21,9 +21,10 @@ async function isFolder(target: string): Promise<boolean> {
 
 /** Files under `folder` in name order. Leaves out dot-folders and node_modules, and does not follow links to folders. */
 async function* filesUnder(folder: string): AsyncGenerator<string> {
-  const entries = [];
-  for await (const entry of await opendir(folder)) entries.push(entry);
-  for (const entry of entries.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
+  const entries = await readdir(folder, { withFileTypes: true }).catch(() => undefined);
+  // Opening what cannot be listed says why, as it does for a file, and the other folders are still looked at.
+  if (!entries) yield folder;
+  for (const entry of (entries ?? []).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) {
       if (!entry.name.startsWith('.') && entry.name !== 'node_modules') yield* filesUnder(path);

@@ -21,7 +21,9 @@ export function progressBar(label: string, { stderr }: Terminal, now: () => numb
   async function show(): Promise<void> {
     const { SingleBar, Presets } = await import('cli-progress');
     if (!wanted) return;
-    const created = new SingleBar({ format: `${visible(label).replace(/[{}]/g, '')} {bar} {percentage}%`, stream: process.stderr, clearOnComplete: true, hideCursor: true }, Presets.shades_classic);
+    // Braces would be placeholders of the library.
+    const format = `${visible(label).replace(/[{}]/g, '')} {bar} {percentage}%`;
+    const created = new SingleBar({ format, stream: stderr as NodeJS.WritableStream, clearOnComplete: true, hideCursor: true }, Presets.shades_classic);
     created.start(latest[1], latest[0]);
     bar = created;
   }

@@ -1,3 +1,5 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdtemp, mkdir, open as openFile, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -129,6 +131,21 @@ describe('validate', () => {
     expect(code).toBe(2);
     expect(stderr).toContain('IO_NOT_FOUND');
     expect(stdout).toContain('good/model.bin: valid');
+  });
+  it('checks a URL by its ranges', async () => {
+    const bytes = modelBytes();
+    const server = createServer((request, response) => {
+      const [, from = '', to = ''] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
+      const end = Math.min(Number(to), bytes.length - 1);
+      response.writeHead(206, { 'content-range': `bytes ${from}-${end}/${bytes.length}` }).end(bytes.subarray(Number(from), end + 1));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/model.bin`;
+    const { code, report } = await validateJson(url);
+    server.closeAllConnections();
+    server.close();
+    expect(code).toBe(0);
+    expect(report.reports).toMatchObject([{ path: url, format: 'llama2c', verdict: 'valid' }]);
   });
   it('turns warnings into errors when strict', async () => {
     const file = at('tokenizer-long.bin');
