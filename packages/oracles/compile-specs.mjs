@@ -11,7 +11,7 @@ const specs = fileURLToPath(new URL('../../specs', import.meta.url));
 const generated = fileURLToPath(new URL('generated', import.meta.url));
 
 const load = (path) => parseYaml(readFileSync(path, 'utf8'));
-const ksyFiles = readdirSync(specs, { recursive: true }).filter((name) => name.endsWith('.ksy')).toSorted().map((name) => join(specs, name));
+const ksyFiles = readdirSync(specs, { recursive: true }).filter((name) => name.endsWith('.ksy')).map((name) => join(specs, name));
 const compile = (language, path) => compiler.compile(language, load(path), { importYaml: async (name) => load(join(dirname(path), `${name}.ksy`)) }, false);
 
 const outputs = new Map([['package.json', `${JSON.stringify({ type: 'commonjs' })}\n`]]);

@@ -19,8 +19,7 @@ seq:
   - id: num_offsets
     type: u4
     valid:
-      min: 2
-      max: 4194305
+      expr: _.as<s8> >= (2).as<s8> and _.as<s8> <= (4194305).as<s8>
     doc: One more than there are tokens, so that the last one has an end.
     doc-ref: README.md T-1.1, T-2.4
   - id: offsets
@@ -28,19 +27,19 @@ seq:
     repeat: expr
     repeat-expr: num_offsets
     valid:
-      expr: '_index == 0 ? _ == 0 : (_ >= offsets[_index - 1] and _ - offsets[_index - 1] <= 65535)'
+      expr: '_index == 0 ? _ == 0 : (_ >= offsets[_index - 1] and (_.as<s8> - offsets[_index - 1].as<s8>).as<s8> <= (65535).as<s8>)'
     doc: From the start of the blob. The first is 0, none decreases, and no piece is longer than 65,535 bytes.
     doc-ref: README.md T-1.1, T-2.4
   - id: check_size
-    type: llama2c_types::check(ofs_blob + offsets.last == _io.size.as<s8>)
+    type: llama2c_types::check((ofs_blob + offsets.last.as<s8>).as<s8> == _io.size.as<s8>)
     doc-ref: README.md T-1.1, T-2.1
 instances:
   num_tokens:
     value: num_offsets - 1
   ofs_blob:
-    value: (4 + num_offsets.as<s8> * 4).as<s8>
+    value: ((4).as<s8> + (num_offsets.as<s8> * (4).as<s8>).as<s8>).as<s8>
   tokens:
-    type: token((ofs_blob + offsets[_index]).as<s8>, (offsets[_index + 1] - offsets[_index]).as<s8>)
+    type: token((ofs_blob + offsets[_index].as<s8>).as<s8>, (offsets[_index + 1] - offsets[_index]).as<s8>)
     repeat: expr
     repeat-expr: num_tokens
 types:

@@ -30,7 +30,7 @@ types:
       - id: len_piece
         type: u4
         valid:
-          max: 65535
+          expr: _.as<s8> <= (65535).as<s8>
         doc-ref: README.md T-2.4
       - id: score
         type: f4

@@ -43,7 +43,7 @@ types:
       - id: len_piece
         type: u4
         valid:
-          expr: _ <= 65535 and _ <= max_token_length
+          expr: _.as<s8> <= (65535).as<s8> and _.as<s8> <= max_token_length.as<s8>
         doc: run.c sizes a buffer with max_token_length and writes past it when a piece is longer.
         doc-ref: README.md T-2.2, T-2.4
       - id: piece

@@ -13,10 +13,11 @@ doc: |
   parsed. Its bytes are the instances `data`, `values` and `scales`, read when somebody asks for them. A parser made
   from these files therefore opens a checkpoint of any size by reading its header only, in every target language.
 
-  Arithmetic. Offsets and lengths are signed 64-bit: every product is computed and kept as s8 (`.as<s8>`), because the
-  compiler takes the type of an arithmetic expression for a 32-bit integer in Java, C++ and Rust. Dimensions are
-  i32, so a product of two fits in 64 bits; the `check_…` rules of `config` bound the products of three by division before
-  they are made, so that nothing wraps. JavaScript computes in doubles, which is exact up to the limit of 2^53 − 1.
+  Arithmetic. Offsets and lengths are signed 64-bit. The compiler takes the result of any arithmetic for a 32-bit integer
+  (Java, C++), and Rust even cuts both operands to 32 bits unless their types are the same. So both operands of every
+  operation on offsets and lengths are s8, and every result is cast back: `(num_elements * (4).as<s8>).as<s8>`.
+  Dimensions are i32, so a product of two fits in 64 bits; the `check_…` rules of `config` bound the products of three by
+  division before they are made, so that nothing wraps. JavaScript computes in doubles, exact up to the limit of 2^53 − 1.
 doc-ref:
   - README.md C-1
   - https://github.com/karpathy/llama2.c/blob/350e04fe/export.py
@@ -84,13 +85,13 @@ types:
           min: 1
         doc-ref: README.md C-1.4
       - id: check_vocab_countable
-        type: check(num_vocab.as<s8> * dim <= 9007199254740991)
+        type: check((v * d).as<s8> <= max_countable)
         doc-ref: README.md C-1.7
       - id: check_attention_countable
-        type: check(dim.as<s8> * dim <= 9007199254740991 / n_layers)
+        type: check((d * d).as<s8> <= (max_countable / l).as<s8>)
         doc-ref: README.md C-1.7
       - id: check_feed_forward_countable
-        type: check(dim.as<s8> * hidden_dim <= 9007199254740991 / n_layers)
+        type: check((d * h).as<s8> <= (max_countable / l).as<s8>)
         doc-ref: README.md C-1.7
     instances:
       num_vocab:
@@ -102,16 +103,31 @@ types:
       kv_dim:
         value: n_kv_heads * head_size
         doc: k, never larger than dim.
+      d:
+        value: dim.as<s8>
+        doc: This and the next are the symbols of README.md C-1, in 64 bits.
+      h:
+        value: hidden_dim.as<s8>
+      l:
+        value: n_layers.as<s8>
+      k:
+        value: kv_dim.as<s8>
+      v:
+        value: num_vocab.as<s8>
+      max_countable:
+        value: (9007199254740991).as<s8>
+        doc: 2^53 − 1.
+        doc-ref: README.md C-1.7
   f32_vector:
     doc: One f32 tensor [num_elements].
     params:
       - id: ofs
         type: s8
       - id: num_elements
-        type: s4
+        type: s8
     instances:
       len_data:
-        value: (num_elements.as<s8> * 4).as<s8>
+        value: (num_elements * (4).as<s8>).as<s8>
       ofs_end:
         value: (ofs + len_data).as<s8>
       data:
@@ -124,12 +140,14 @@ types:
       - id: ofs
         type: s8
       - id: num_rows
-        type: s4
+        type: s8
       - id: num_columns
-        type: s4
+        type: s8
     instances:
+      num_elements:
+        value: (num_rows * num_columns).as<s8>
       len_data:
-        value: (num_rows.as<s8> * num_columns * 4).as<s8>
+        value: (num_elements * (4).as<s8>).as<s8>
       ofs_end:
         value: (ofs + len_data).as<s8>
       data:
@@ -141,16 +159,18 @@ types:
       - id: ofs
         type: s8
       - id: num_layers
-        type: s4
+        type: s8
       - id: num_elements
-        type: s4
+        type: s8
     instances:
       len_layer:
-        value: (num_elements.as<s8> * 4).as<s8>
+        value: (num_elements * (4).as<s8>).as<s8>
+      len_data:
+        value: (len_layer * num_layers).as<s8>
       ofs_end:
-        value: (ofs + len_layer * num_layers).as<s8>
+        value: (ofs + len_data).as<s8>
       layers:
-        type: f32_vector((ofs + len_layer * _index).as<s8>, num_elements)
+        type: f32_vector((ofs + (len_layer * _index.as<s8>).as<s8>).as<s8>, num_elements)
         repeat: expr
         repeat-expr: num_layers
   f32_matrices:
@@ -159,18 +179,22 @@ types:
       - id: ofs
         type: s8
       - id: num_layers
-        type: s4
+        type: s8
       - id: num_rows
-        type: s4
+        type: s8
       - id: num_columns
-        type: s4
+        type: s8
     instances:
+      num_elements:
+        value: (num_rows * num_columns).as<s8>
       len_layer:
-        value: (num_rows.as<s8> * num_columns * 4).as<s8>
+        value: (num_elements * (4).as<s8>).as<s8>
+      len_data:
+        value: (len_layer * num_layers).as<s8>
       ofs_end:
-        value: (ofs + len_layer * num_layers).as<s8>
+        value: (ofs + len_data).as<s8>
       layers:
-        type: f32_matrix((ofs + len_layer * _index).as<s8>, num_rows, num_columns)
+        type: f32_matrix((ofs + (len_layer * _index.as<s8>).as<s8>).as<s8>, num_rows, num_columns)
         repeat: expr
         repeat-expr: num_layers
   int8_matrix:
@@ -184,11 +208,11 @@ types:
       - id: ofs_scales
         type: s8
       - id: num_rows
-        type: s4
+        type: s8
       - id: num_columns
-        type: s4
+        type: s8
       - id: group_size
-        type: s4
+        type: s8
     seq:
       - id: check_whole_groups
         type: check(len_values % group_size == 0)
@@ -198,11 +222,11 @@ types:
         doc-ref: README.md C-6.2
     instances:
       len_values:
-        value: (num_rows.as<s8> * num_columns).as<s8>
+        value: (num_rows * num_columns).as<s8>
       num_scales:
         value: (len_values / group_size).as<s8>
       len_scales:
-        value: (num_scales * 4).as<s8>
+        value: (num_scales * (4).as<s8>).as<s8>
       ofs_values_end:
         value: (ofs_values + len_values).as<s8>
       ofs_scales_end:
@@ -222,26 +246,30 @@ types:
       - id: ofs
         type: s8
       - id: num_layers
-        type: s4
+        type: s8
       - id: num_rows
-        type: s4
+        type: s8
       - id: num_columns
-        type: s4
+        type: s8
       - id: group_size
-        type: s4
+        type: s8
     seq:
       - id: check_whole_groups
         type: check(len_values % group_size == 0)
         doc-ref: README.md C-6.2
     instances:
       len_values:
-        value: (num_rows.as<s8> * num_columns).as<s8>
+        value: (num_rows * num_columns).as<s8>
+      num_scales:
+        value: (len_values / group_size).as<s8>
       len_layer:
-        value: (len_values + len_values / group_size * 4).as<s8>
+        value: (len_values + (num_scales * (4).as<s8>).as<s8>).as<s8>
+      len_data:
+        value: (len_layer * num_layers).as<s8>
       ofs_end:
-        value: (ofs + len_layer * num_layers).as<s8>
+        value: (ofs + len_data).as<s8>
       layers:
-        type: int8_matrix((ofs + len_layer * _index).as<s8>, (ofs + len_layer * _index + len_values).as<s8>, num_rows, num_columns, group_size)
+        type: int8_matrix((ofs + (len_layer * _index.as<s8>).as<s8>).as<s8>, ((ofs + (len_layer * _index.as<s8>).as<s8>).as<s8> + len_values).as<s8>, num_rows, num_columns, group_size)
         repeat: expr
         repeat-expr: num_layers
   int8_matrices_contiguous:
@@ -253,27 +281,29 @@ types:
       - id: ofs_scales
         type: s8
       - id: num_layers
-        type: s4
+        type: s8
       - id: num_rows
-        type: s4
+        type: s8
       - id: num_columns
-        type: s4
+        type: s8
       - id: group_size
-        type: s4
+        type: s8
     seq:
       - id: check_whole_groups
         type: check(len_values % group_size == 0)
         doc-ref: README.md C-6.2
     instances:
       len_values:
-        value: (num_rows.as<s8> * num_columns).as<s8>
+        value: (num_rows * num_columns).as<s8>
+      num_scales:
+        value: (len_values / group_size).as<s8>
       len_scales:
-        value: (len_values / group_size * 4).as<s8>
+        value: (num_scales * (4).as<s8>).as<s8>
       ofs_values_end:
-        value: (ofs_values + len_values * num_layers).as<s8>
+        value: (ofs_values + (len_values * num_layers).as<s8>).as<s8>
       ofs_scales_end:
-        value: (ofs_scales + len_scales * num_layers).as<s8>
+        value: (ofs_scales + (len_scales * num_layers).as<s8>).as<s8>
       layers:
-        type: int8_matrix((ofs_values + len_values * _index).as<s8>, (ofs_scales + len_scales * _index).as<s8>, num_rows, num_columns, group_size)
+        type: int8_matrix((ofs_values + (len_values * _index.as<s8>).as<s8>).as<s8>, (ofs_scales + (len_scales * _index.as<s8>).as<s8>).as<s8>, num_rows, num_columns, group_size)
         repeat: expr
         repeat-expr: num_layers

@@ -21,7 +21,7 @@ seq:
     type: llama2c_types::config(true)
     doc-ref: README.md C-2.1
   - id: check_frequencies_countable
-    type: llama2c_types::check(config.max_seq_len.as<s8> * config.head_size <= 9007199254740991)
+    type: llama2c_types::check((config.max_seq_len.as<s8> * config.head_size.as<s8>).as<s8> <= config.max_countable)
     doc-ref: README.md C-1.7
   - id: tok_embeddings
     type: llama2c_types::f32_matrix(28, config.num_vocab, config.dim)
@@ -58,7 +58,7 @@ seq:
     if: not is_shared
     doc-ref: README.md C-2.2
   - id: check_size_countable
-    type: llama2c_types::check(size_expected <= 9007199254740991)
+    type: llama2c_types::check(size_expected <= config.max_countable)
     doc-ref: README.md C-1.7
   - id: check_size
     type: llama2c_types::check(size_expected == _io.size.as<s8>)

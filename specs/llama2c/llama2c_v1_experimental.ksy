@@ -97,26 +97,26 @@ types:
       - id: ofs
         type: s8
       - id: num_rows
-        type: s4
+        type: s8
       - id: num_columns
-        type: s4
+        type: s8
     instances:
       len_values:
-        value: (num_rows.as<s8> * num_columns).as<s8>
+        value: (num_rows * num_columns).as<s8>
       group_size:
         pos: ofs
         type: u4
         valid:
-          expr: _ > 0 and len_values % _ == 0
+          expr: _ != 0 and len_values % _.as<s8> == 0
         doc-ref: README.md C-6.2
       num_scales:
-        value: (len_values / group_size).as<s8>
+        value: (len_values / group_size.as<s8>).as<s8>
       ofs_values:
-        value: (ofs + 4).as<s8>
+        value: (ofs + (4).as<s8>).as<s8>
       ofs_scales:
         value: (ofs_values + len_values).as<s8>
       len_scales:
-        value: (num_scales * 4).as<s8>
+        value: (num_scales * (4).as<s8>).as<s8>
       ofs_end:
         value: (ofs_scales + len_scales).as<s8>
       values:

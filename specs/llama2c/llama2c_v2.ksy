@@ -27,42 +27,40 @@ seq:
     type: llama2c_types::check(header.group_size >= 1)
     doc-ref: README.md C-6.2
   - id: attention_norm
-    type: llama2c_types::f32_vectors(256, config.n_layers, config.dim)
+    type: llama2c_types::f32_vectors(256, header.config.n_layers, header.config.dim)
     doc-ref: README.md C-4.1
   - id: ffn_norm
-    type: llama2c_types::f32_vectors(attention_norm.ofs_end, config.n_layers, config.dim)
+    type: llama2c_types::f32_vectors(attention_norm.ofs_end, header.config.n_layers, header.config.dim)
   - id: norm
-    type: llama2c_types::f32_vector(ffn_norm.ofs_end, config.dim)
+    type: llama2c_types::f32_vector(ffn_norm.ofs_end, header.config.dim)
   - id: tok_embeddings
-    type: llama2c_types::int8_matrices_interleaved(norm.ofs_end, 1, config.num_vocab, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_interleaved(norm.ofs_end, 1, header.config.num_vocab, header.config.dim, header.group_size)
     doc: One "layer".
     doc-ref: README.md C-4.2
   - id: wq
-    type: llama2c_types::int8_matrices_interleaved(tok_embeddings.ofs_end, config.n_layers, config.dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_interleaved(tok_embeddings.ofs_end, header.config.n_layers, header.config.dim, header.config.dim, header.group_size)
   - id: wk
-    type: llama2c_types::int8_matrices_interleaved(wq.ofs_end, config.n_layers, config.kv_dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_interleaved(wq.ofs_end, header.config.n_layers, header.config.kv_dim, header.config.dim, header.group_size)
   - id: wv
-    type: llama2c_types::int8_matrices_interleaved(wk.ofs_end, config.n_layers, config.kv_dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_interleaved(wk.ofs_end, header.config.n_layers, header.config.kv_dim, header.config.dim, header.group_size)
   - id: wo
-    type: llama2c_types::int8_matrices_interleaved(wv.ofs_end, config.n_layers, config.dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_interleaved(wv.ofs_end, header.config.n_layers, header.config.dim, header.config.dim, header.group_size)
   - id: w1
-    type: llama2c_types::int8_matrices_interleaved(wo.ofs_end, config.n_layers, config.hidden_dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_interleaved(wo.ofs_end, header.config.n_layers, header.config.hidden_dim, header.config.dim, header.group_size)
   - id: w2
-    type: llama2c_types::int8_matrices_interleaved(w1.ofs_end, config.n_layers, config.dim, config.hidden_dim, header.group_size)
+    type: llama2c_types::int8_matrices_interleaved(w1.ofs_end, header.config.n_layers, header.config.dim, header.config.hidden_dim, header.group_size)
   - id: w3
-    type: llama2c_types::int8_matrices_interleaved(w2.ofs_end, config.n_layers, config.hidden_dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_interleaved(w2.ofs_end, header.config.n_layers, header.config.hidden_dim, header.config.dim, header.group_size)
   - id: output
-    type: llama2c_types::int8_matrices_interleaved(w3.ofs_end, 1, config.num_vocab, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_interleaved(w3.ofs_end, 1, header.config.num_vocab, header.config.dim, header.group_size)
     if: not header.is_shared
     doc-ref: README.md C-3.4, C-4.2
   - id: check_size_countable
-    type: llama2c_types::check(size_expected <= 9007199254740991)
+    type: llama2c_types::check(size_expected <= header.config.max_countable)
     doc-ref: README.md C-1.7
   - id: check_size
     type: llama2c_types::check(size_expected == _io.size.as<s8>)
     doc-ref: README.md C-1.3, C-4.5
 instances:
-  config:
-    value: header.config
   size_expected:
     value: '(header.is_shared ? w3.ofs_end : output.ofs_end).as<s8>'

@@ -26,52 +26,57 @@ seq:
     type: llama2c_types::check(header.group_size >= 1)
     doc-ref: README.md C-6.2
   - id: attention_norm
-    type: llama2c_types::f32_vectors(256, config.n_layers, config.dim)
+    type: llama2c_types::f32_vectors(256, header.config.n_layers, header.config.dim)
     doc-ref: README.md C-4.1
   - id: ffn_norm
-    type: llama2c_types::f32_vectors(attention_norm.ofs_end, config.n_layers, config.dim)
+    type: llama2c_types::f32_vectors(attention_norm.ofs_end, header.config.n_layers, header.config.dim)
   - id: norm
-    type: llama2c_types::f32_vector(ffn_norm.ofs_end, config.dim)
+    type: llama2c_types::f32_vector(ffn_norm.ofs_end, header.config.dim)
   - id: tok_embeddings
-    type: llama2c_types::int8_matrix(norm.ofs_end, ofs_scales, config.num_vocab, config.dim, header.group_size)
+    type: llama2c_types::int8_matrix(norm.ofs_end, ofs_scales, header.config.num_vocab, header.config.dim, header.group_size)
     doc-ref: README.md C-4.2
   - id: wq
-    type: llama2c_types::int8_matrices_contiguous(tok_embeddings.ofs_values_end, tok_embeddings.ofs_scales_end, config.n_layers, config.dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_contiguous(tok_embeddings.ofs_values_end, tok_embeddings.ofs_scales_end, header.config.n_layers, header.config.dim, header.config.dim, header.group_size)
   - id: wk
-    type: llama2c_types::int8_matrices_contiguous(wq.ofs_values_end, wq.ofs_scales_end, config.n_layers, config.kv_dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_contiguous(wq.ofs_values_end, wq.ofs_scales_end, header.config.n_layers, header.config.kv_dim, header.config.dim, header.group_size)
   - id: wv
-    type: llama2c_types::int8_matrices_contiguous(wk.ofs_values_end, wk.ofs_scales_end, config.n_layers, config.kv_dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_contiguous(wk.ofs_values_end, wk.ofs_scales_end, header.config.n_layers, header.config.kv_dim, header.config.dim, header.group_size)
   - id: wo
-    type: llama2c_types::int8_matrices_contiguous(wv.ofs_values_end, wv.ofs_scales_end, config.n_layers, config.dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_contiguous(wv.ofs_values_end, wv.ofs_scales_end, header.config.n_layers, header.config.dim, header.config.dim, header.group_size)
   - id: w1
-    type: llama2c_types::int8_matrices_contiguous(wo.ofs_values_end, wo.ofs_scales_end, config.n_layers, config.hidden_dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_contiguous(wo.ofs_values_end, wo.ofs_scales_end, header.config.n_layers, header.config.hidden_dim, header.config.dim, header.group_size)
   - id: w2
-    type: llama2c_types::int8_matrices_contiguous(w1.ofs_values_end, w1.ofs_scales_end, config.n_layers, config.dim, config.hidden_dim, header.group_size)
+    type: llama2c_types::int8_matrices_contiguous(w1.ofs_values_end, w1.ofs_scales_end, header.config.n_layers, header.config.dim, header.config.hidden_dim, header.group_size)
   - id: w3
-    type: llama2c_types::int8_matrices_contiguous(w2.ofs_values_end, w2.ofs_scales_end, config.n_layers, config.hidden_dim, config.dim, header.group_size)
+    type: llama2c_types::int8_matrices_contiguous(w2.ofs_values_end, w2.ofs_scales_end, header.config.n_layers, header.config.hidden_dim, header.config.dim, header.group_size)
   - id: output
-    type: llama2c_types::int8_matrix(w3.ofs_values_end, w3.ofs_scales_end, config.num_vocab, config.dim, header.group_size)
+    type: llama2c_types::int8_matrix(w3.ofs_values_end, w3.ofs_scales_end, header.config.num_vocab, header.config.dim, header.group_size)
     if: not header.is_shared
     doc-ref: README.md C-3.4, C-4.2
   - id: check_size_countable
-    type: llama2c_types::check(size_expected <= 9007199254740991)
+    type: llama2c_types::check(size_expected <= header.config.max_countable)
     doc-ref: README.md C-1.7
   - id: check_size
     type: llama2c_types::check(size_expected == _io.size.as<s8>)
     doc-ref: README.md C-1.3, C-4.6
 instances:
-  config:
-    value: header.config
+  num_attention_weights:
+    value: ((2).as<s8> * (header.config.d * (header.config.d + header.config.k).as<s8>).as<s8>).as<s8>
+    doc: Of one layer.
+  num_feed_forward_weights:
+    value: ((3).as<s8> * (header.config.d * header.config.h).as<s8>).as<s8>
+    doc: Of one layer.
   num_layer_weights:
-    value: (2 * config.dim.as<s8> * config.dim + 2 * config.dim.as<s8> * config.kv_dim + 3 * config.dim.as<s8> * config.hidden_dim).as<s8>
-    doc: Matrix weights of one layer.
+    value: (num_attention_weights + num_feed_forward_weights).as<s8>
+  num_vocab_weights:
+    value: ((header.config.v * header.config.d).as<s8> * num_vocab_matrices).as<s8>
+  num_vocab_matrices:
+    value: '(header.is_shared ? 1 : 2).as<s8>'
+    doc: The embeddings, and a classifier of its own.
   num_weights:
-    value: (num_classifiers * config.num_vocab.as<s8> * config.dim + num_layer_weights * config.n_layers).as<s8>
+    value: (num_vocab_weights + (num_layer_weights * header.config.l).as<s8>).as<s8>
     doc: Q, all matrix weights.
     doc-ref: README.md C-1
-  num_classifiers:
-    value: 'header.is_shared ? 1 : 2'
-    doc: How many matrices are [vocab_size, dim], the embeddings and a classifier of its own.
   ofs_scales:
     value: (norm.ofs_end + num_weights).as<s8>
     doc: The scales of every matrix lie behind the values of all of them.

@@ -2,4 +2,5 @@
 export * from './shared-data.js';
 export { readWithKaitai, resolveVariantKaitai } from './llama2c.kaitai.js';
 export { readWithBinaryParser } from './llama2c.binary-parser.js';
+export { generateLlama2c, mutate, seededRandom, type Llama2cRecipe } from './generate-llama2c.js';
 export { llama2cVariants, type Llama2cHeader, type Llama2cReading, type Llama2cVariant, type TensorPlace } from './reading.js';

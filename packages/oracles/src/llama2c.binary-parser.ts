@@ -2,7 +2,8 @@
  * Reads llama2.c files with binary-parser for the fixed structures, and the formulas of specs/llama2c/README.md in exact
  * integers for the rest. Independent of the production reader and of the .ksy files.
  */
-import { Parser } from 'binary-parser';
+// The main entry of binary-parser leads an ES module to no types; its CommonJS file does.
+import { Parser } from 'binary-parser/dist/binary_parser.js';
 import { chooseInt8Layout, type Int8Layout } from './llama2c.int8-layout.js';
 import type { Llama2cHeader, Llama2cReading, Llama2cVariant, TensorPlace } from './reading.js';
 import { openBytes, type SyncBytes } from './sync-bytes.js';
