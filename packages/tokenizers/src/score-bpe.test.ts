@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { memorySource } from '@weightspec/io';
+import { readTokenizerBin, type TokenizerBin } from '@weightspec/llama2c';
 import { sharedData } from '@weightspec/oracles';
 import { createScoreBpeTokenizer, createTextStream, TokenizerError, type Tokenizer } from './index.js';
 
@@ -14,18 +16,10 @@ function vocabulary(extra: readonly (readonly [piece: string, score: number])[],
   return { pieces: names.map(utf8), scores: Float32Array.from([...Array.from({ length: 259 }, () => 0), ...extra.map(([, score]) => score)]) };
 }
 
-/** tokenizer.bin since August 2023: u32 longest piece, then (f32 score, u32 length, bytes) up to the end. `framing: 'len-first'` is the form before. */
-function readPieces(path: string, framing: 'score-first' | 'len-first' = 'score-first') {
-  const bytes = readFileSync(path);
-  const pieces: Uint8Array[] = [];
-  const scores: number[] = [];
-  for (let at = framing === 'score-first' ? 4 : 0; at < bytes.length; ) {
-    const length = bytes.readUInt32LE(framing === 'score-first' ? at + 4 : at);
-    scores.push(bytes.readFloatLE(framing === 'score-first' ? at : at + 4));
-    pieces.push(bytes.subarray(at + 8, at + 8 + length));
-    at += 8 + length;
-  }
-  return { pieces, scores: Float32Array.from(scores) };
+async function readFrom(path: string): Promise<TokenizerBin> {
+  const { tokenizer, diagnostics } = await readTokenizerBin(memorySource(readFileSync(path), path));
+  if (!tokenizer) throw new Error(JSON.stringify(diagnostics));
+  return tokenizer;
 }
 
 describe('score BPE encode', () => {
@@ -145,19 +139,19 @@ describe('real vocabularies', () => {
   const gen4 = sharedData('llama2c/tokenizer.gen4_20230728.bin');
   const gen3 = sharedData('llama2c/tokenizer.gen3_scores.bin');
 
-  it.skipIf(!tok512)('encodes as run.c does with tok512.bin', () => {
-    const tokenizer = createScoreBpeTokenizer(readPieces(tok512!));
+  it.skipIf(!tok512)('encodes as run.c does with tok512.bin', async () => {
+    const tokenizer = createScoreBpeTokenizer(await readFrom(tok512!));
     expect(tokenizer.vocabSize).toBe(512);
     expect(tokenizer.encode('Once upon a time', { bos: true })).toEqual([1, 403, 407, 261, 378]);
     expect(tokenizer.encode('🙂', { bos: true })).toEqual([1, 410, 243, 162, 156, 133]);
     expect(tokenizer.encode(' leading', { bos: true })).toEqual([1, 410, 278, 411, 380, 299]);
   });
-  it.skipIf(!tok32k)('encodes as run.c does with the 32,000 pieces of Llama 2', () => {
-    const tokenizer = createScoreBpeTokenizer(readPieces(tok32k!));
+  it.skipIf(!tok32k)('encodes as run.c does with the 32,000 pieces of Llama 2', async () => {
+    const tokenizer = createScoreBpeTokenizer(await readFrom(tok32k!));
     expect(tokenizer.encode('Once upon a time', { bos: true })).toEqual([1, 9038, 2501, 263, 931]);
   });
-  it.skipIf(!tok512 || !tok32k)('gives back every text it encoded', () => {
-    const tokenizers = [tok512!, tok32k!].map((path) => createScoreBpeTokenizer(readPieces(path)));
+  it.skipIf(!tok512 || !tok32k)('gives back every text it encoded', async () => {
+    const tokenizers = [createScoreBpeTokenizer(await readFrom(tok512!)), createScoreBpeTokenizer(await readFrom(tok32k!))];
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 60 }), fc.constantFrom(...tokenizers), (prompt, tokenizer: Tokenizer) => {
         expect(tokenizer.decode(tokenizer.encode(prompt, { bos: true, eos: true }))).toBe(prompt);
@@ -165,17 +159,17 @@ describe('real vocabularies', () => {
       { numRuns: 200 },
     );
   });
-  it.skipIf(!tok32k || !gen4 || !gen3)('older generations of the same vocabulary give the same ids and text', () => {
-    const now = createScoreBpeTokenizer(readPieces(tok32k!));
+  it.skipIf(!tok32k || !gen4 || !gen3)('older generations of the same vocabulary give the same ids and text', async () => {
+    const now = createScoreBpeTokenizer(await readFrom(tok32k!));
     const story = 'Lily’s mom said: "Don\'t worry, 42 🙂"\n';
-    for (const older of [readPieces(gen4!), readPieces(gen3!, 'len-first')]) {
+    for (const older of [await readFrom(gen4!), await readFrom(gen3!)]) {
       const tokenizer = createScoreBpeTokenizer({ ...older, byteTokens: 'utf8' });
       expect(tokenizer.encode(story, { bos: true })).toEqual(now.encode(story, { bos: true }));
       expect(tokenizer.decode(now.encode(story, { bos: true }))).toBe(story);
     }
   });
-  it.skipIf(!tok512)('encodes 100,000 characters without scanning all pairs for each merge', () => {
-    const tokenizer = createScoreBpeTokenizer(readPieces(tok512!));
+  it.skipIf(!tok512)('encodes 100,000 characters without scanning all pairs for each merge', async () => {
+    const tokenizer = createScoreBpeTokenizer(await readFrom(tok512!));
     const long = 'Once upon a time '.repeat(6000);
     expect(tokenizer.decode([1, ...tokenizer.encode(long)])).toBe(long);
   });
