@@ -15,7 +15,7 @@ export interface CheckedOptions extends TensorOrigin {
  * CODEC_MINIMUM_OVERFLOW, CODEC_VALUE_OVERFLOW; RangeError when lengths disagree.
  */
 export function quantizeChecked(codec: Codec, src: Float32Array, options: CheckedOptions = {}): Uint8Array {
-  const nonFinite = src.findIndex((value) => !Number.isFinite(value));
+  const nonFinite = firstNonFinite(src);
   if (nonFinite >= 0) throw encodingError('CODEC_NON_FINITE_INPUT', options, nonFinite, `is ${src[nonFinite]}`);
   const encoded = codec.quantize(src, { rounding: options.rounding, dst: options.dst });
   const { blockSize, bytesPerBlock } = codec.dtype;
@@ -26,6 +26,12 @@ export function quantizeChecked(codec: Codec, src: Float32Array, options: Checke
     }
   }
   return encoded;
+}
+
+/** Index of the first NaN or infinity, or −1. A loop, because findIndex calls a function for each of a model's weights. */
+function firstNonFinite(src: Float32Array): number {
+  for (let i = 0; i < src.length; i++) if (!Number.isFinite(src[i])) return i;
+  return -1;
 }
 
 function overflowError(codec: Codec, check: OverflowCheck, block: Float32Array, options: CheckedOptions, firstIndex: number): Error {
