@@ -86,7 +86,9 @@ function parseGen1(bytes: Uint8Array): Parsed {
     const range = [4 + 4 * i, 8 + 4 * i] as const;
     const previous = i === 0 ? 0 : at(i - 1);
     if ((i === 0 && at(0) !== 0) || at(i) < previous) return failed('LLAMA2C_TOKENIZER_OFFSETS', `offset ${i} is ${at(i)}, after ${previous}`, range, pieces);
-    if (blob + at(i) > bytes.length) return failed('LLAMA2C_TOKENIZER_TRUNCATED', `offset ${i} is ${at(i)}, and the blob has ${bytes.length - blob} bytes`, range, pieces);
+    // Where the last offset fits, the blob is all there and this offset is the one at fault.
+    const beyond = blob + at(count - 1) > bytes.length ? 'LLAMA2C_TOKENIZER_TRUNCATED' : 'LLAMA2C_TOKENIZER_OFFSETS';
+    if (blob + at(i) > bytes.length) return failed(beyond, `offset ${i} is ${at(i)}, and the blob has ${bytes.length - blob} bytes`, range, pieces);
     if (at(i) - previous > MAX_PIECE_BYTES) return failed('LLAMA2C_TOKENIZER_LIMIT', `token ${i - 1} has ${at(i) - previous} bytes; the limit is ${MAX_PIECE_BYTES}`, range, pieces);
     offsets.push(blob + at(i));
     if (i > 0) pieces.push(bytes.subarray(blob + previous, blob + at(i)));
@@ -94,6 +96,17 @@ function parseGen1(bytes: Uint8Array): Parsed {
   const end = blob + at(count - 1);
   if (end !== bytes.length) return failed('LLAMA2C_TOKENIZER_TRUNCATED', `${bytes.length - end} bytes follow the last piece`, [end, bytes.length], pieces);
   return { generation: 'gen1', pieces, offsets };
+}
+
+/** How many of the first 64 offsets were looked at, if nearly all of them increase by at most a piece; else 0. Text read as offsets never does. */
+function gen1Evidence(bytes: Uint8Array): number {
+  if (bytes.length < 4) return 0;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const seen = Math.min(view.getUint32(0, true), Math.floor((bytes.length - 4) / 4), 64);
+  if (seen < 8) return 0;
+  const offsets = Array.from({ length: seen }, (_, i) => view.getUint32(4 + 4 * i, true));
+  const orderly = offsets.filter((offset, i) => i > 0 && offset >= offsets[i - 1]! && offset - offsets[i - 1]! <= MAX_PIECE_BYTES).length;
+  return offsets.at(-1)! > offsets[0]! && orderly >= 0.9 * (seen - 1) ? seen : 0;
 }
 
 const text = new TextDecoder('utf-8', { fatal: true });
@@ -124,6 +137,8 @@ function explained({ pieces, offsets }: Parsed): number {
 function parse(bytes: Uint8Array): Parsed {
   const readings = framings.map((framing) => (framing === 'gen1' ? parseGen1(bytes) : parseRecords(bytes, framing)));
   const fitting = readings.filter((reading) => !reading.problem && reading.pieces.length > 0);
+  // A damaged offset table says nothing of how far it got; what it looks like does.
+  if (fitting.length === 0 && gen1Evidence(bytes) > 0) return readings.at(-1)!;
   const pool = fitting.length > 0 ? fitting : readings;
   return pool.reduce((best, reading) => (explained(reading) > explained(best) ? reading : best));
 }
@@ -132,16 +147,8 @@ function parse(bytes: Uint8Array): Parsed {
 function detect(head: Uint8Array, _name: string, size: number): Detection | undefined {
   for (const framing of framings) {
     if (framing === 'gen1') {
-      const count = head.length >= 12 ? new DataView(head.buffer, head.byteOffset).getUint32(0, true) : 0;
-      const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
-      const offsetsSeen = Math.min(count, Math.floor((head.length - 4) / 4), 64);
-      if (count < 8 || 4 + 4 * count >= size || offsetsSeen < 8 || view.getUint32(4, true) !== 0) continue;
-      let increasing = true;
-      for (let i = 1; i < offsetsSeen; i++) {
-        const step = view.getUint32(4 + 4 * i, true) - view.getUint32(4 * i, true);
-        if (step < 0 || step > MAX_PIECE_BYTES) increasing = false;
-      }
-      if (increasing) return { confidence: offsetsSeen === 64 ? 'likely' : 'possible', evidence: 'a count and increasing offsets, as in a gen1 tokenizer.bin' };
+      const seen = gen1Evidence(head);
+      if (seen > 0) return { confidence: seen === 64 ? 'likely' : 'possible', evidence: 'a count and increasing offsets, as in a gen1 tokenizer.bin' };
       continue;
     }
     const reading = parseRecords(head, framing);
