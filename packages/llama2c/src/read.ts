@@ -75,10 +75,10 @@ async function resolveAk42(source: ByteSource, head: Uint8Array, guess: (variant
   guess(header.version === 2 ? 'v2' : grouped ? 'v1-int8' : 'v1-fp32');
   const found = [...checkAk42(header, head, source.name), ...checkFields(header, source.name)];
   throwIfErrors(found);
-  found.push(llama2cDiagnostic('LLAMA2C_NOT_CHECKABLE', source.name, { byteRange: fieldRange('ak42', 'max_seq_len'), pointer: '/metadata/max_seq_len', message: `max_seq_len = ${header.config.max_seq_len} is not checkable: nothing else in this layout depends on it` }));
+  found.push(notCheckable(header, source.name));
   if (grouped) return resolveInt8(source, header, found, guess);
   if (BigInt(source.size) !== derivedSize('v1-fp32', header.config)) {
-    const experimental = await resolveExperimental(source, header, found);
+    const experimental = await resolveExperimental(source, header, head, found);
     if (experimental) return experimental;
     requireSize(source, 'v1-fp32', header, 0, found);
   }
@@ -131,6 +131,10 @@ async function resolveInt8(source: ByteSource, header: Ak42Header, found: Diagno
   return { header, variant, regions: variant === 'v2' ? interleaved : contiguous, groupSizes: groupSize, producer: decision === 'both' ? { name: 'unknown', evidence: [versionEvidence] } : producer, diagnostics: found };
 }
 
+/** C-3.7. */
+const notCheckable = ({ config }: Ak42Header, source: string): Diagnostic =>
+  llama2cDiagnostic('LLAMA2C_NOT_CHECKABLE', source, { byteRange: fieldRange('ak42', 'max_seq_len'), pointer: '/metadata/max_seq_len', message: `max_seq_len = ${config.max_seq_len} is not checkable: nothing else in this layout depends on it` });
+
 /** C-6.2 and C-6.3. */
 function checkGroupSize({ config, groupSize }: Ak42Header, source: string): Diagnostic[] {
   const at = { byteRange: fieldRange('ak42', 'group_size'), pointer: '/metadata/group_size' };
@@ -146,14 +150,14 @@ async function resolveShortExperimental(source: ByteSource, head: Uint8Array): P
   const padded = new Uint8Array(AK42_HEADER_BYTES);
   padded.set(head);
   const header = { ...parseAk42Header(padded), headerBytes: EXPERIMENTAL_SHORT_HEADER_BYTES };
-  const clean = header.version === 1 && checkFields(header, source.name).length === 0;
-  const found = clean ? await resolveExperimental(source, header, []) : undefined;
+  const clean = header.version === 1 && header.groupSize === 0 && checkFields(header, source.name).length === 0;
+  const found = clean ? await resolveExperimental(source, header, head, [notCheckable(header, source.name)]) : undefined;
   if (!found) throw new DiagnosticError([headerTruncated(source.name, source.size, AK42_HEADER_BYTES)]);
   return found;
 }
 
 /** v1-experimental, only when its own sizes add up to the file's (C-5.4): with the 256-byte header, else with the 128-byte one. */
-async function resolveExperimental(source: ByteSource, header: Ak42Header, found: readonly Diagnostic[]): Promise<Resolution | undefined> {
+async function resolveExperimental(source: ByteSource, header: Ak42Header, head: Uint8Array, found: readonly Diagnostic[]): Promise<Resolution | undefined> {
   if (header.sharedFlag !== 1) return undefined;
   for (const headerBytes of [AK42_HEADER_BYTES, EXPERIMENTAL_SHORT_HEADER_BYTES]) {
     const groupSizes = await walkExperimental(source, header, headerBytes);
@@ -163,9 +167,10 @@ async function resolveExperimental(source: ByteSource, header: Ak42Header, found
       name: `llama2.c model.py export, branch feature/int8 (${headerBytes === AK42_HEADER_BYTES ? 'e9cbe3e' : '5e2e5b2'})`,
       evidence: [{ message: 'group sizes before each tensor add up to the file size', byteRange: [headerBytes, source.size] }],
     };
+    const ownHeader = { ...header, headerBytes };
     // The 128-byte header's padding ends earlier: what lies behind it is data.
-    const diagnostics = found.filter((d) => headerBytes === AK42_HEADER_BYTES || d.code !== 'LLAMA2C_HEADER_PADDING');
-    return { header: { ...header, headerBytes }, variant: 'v1-experimental', regions: layout('v1-experimental', header.config, headerBytes, groupSizes), groupSizes, producer, diagnostics: [...diagnostics, info] };
+    const diagnostics = headerBytes === AK42_HEADER_BYTES ? found : [...found.filter((d) => d.code !== 'LLAMA2C_HEADER_PADDING'), ...checkAk42(ownHeader, head, source.name)];
+    return { header: ownHeader, variant: 'v1-experimental', regions: layout('v1-experimental', header.config, headerBytes, groupSizes), groupSizes, producer, diagnostics: [...diagnostics, info] };
   }
   return undefined;
 }
