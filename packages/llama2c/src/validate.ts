@@ -87,12 +87,14 @@ async function checkContent(checkpoint: Checkpoint, { progress, signal }: Valida
     if (packedParts.has(tensor.name)) continue;
     const { diagnostics, allZero } = await checkFloats(tensor, advance);
     found.push(...diagnostics);
-    zeros.set(tensor.name, allZero);
+    // The sines of position 0 are zero by nature, and with max_seq_len 1 they are the whole table.
+    zeros.set(tensor.name, allZero && !(tensor.name === 'freqs_sin' && tensor.shape[0] === 1));
   }
   for (const packed of checkpoint.packed ?? []) {
-    const { diagnostics, allZero } = await checkGroups(checkpoint, packed, advance);
+    const { diagnostics, zeroValues, zeroScales } = await checkGroups(checkpoint, packed, advance);
     found.push(...diagnostics);
-    for (const part of Object.values(packed.parts)) zeros.set(part, allZero);
+    zeros.set(packed.parts.values!, zeroValues);
+    zeros.set(packed.parts.scales!, zeroScales);
   }
   found.push(...zeroedTail(checkpoint, zeros));
   if (checkpoint.variant === 'v0') found.push(...(await checkTables(checkpoint)));
@@ -121,18 +123,19 @@ async function checkFloats(tensor: TensorInfo, advance: (bytes: number) => void)
   return { allZero, diagnostics: tally.report('LLAMA2C_WEIGHT_NOT_FINITE', tensor, 4, (count, first) => `${count} of ${length / 4} values of ${tensor.name} are NaN or infinite, the first at element ${first}`) };
 }
 
-async function checkGroups(checkpoint: Checkpoint, packed: PackedTensor, advance: (bytes: number) => void): Promise<{ diagnostics: Diagnostic[]; allZero: boolean }> {
+async function checkGroups(checkpoint: Checkpoint, packed: PackedTensor, advance: (bytes: number) => void): Promise<{ diagnostics: Diagnostic[]; zeroValues: boolean; zeroScales: boolean }> {
   const values = findTensor(checkpoint, packed.parts.values!);
   const scales = findTensor(checkpoint, packed.parts.scales!);
   const groupSize = packed.groupSize!;
   const groups = scales.location.length / 4;
   const [badScale, notNormalized, minus128] = [new Tally(), new Tally(), new Tally()];
-  let allZero = true;
+  let zeroValues = true;
+  let zeroScales = true;
   const groupsPerChunk = Math.max(1, Math.floor(CHUNK_BYTES / groupSize));
   for (let first = 0; first < groups; first += groupsPerChunk) {
     const chunkGroups = Math.min(groupsPerChunk, groups - first);
     const scaleChunk = float32s(await scales.location.source.read(scales.location.offset + first * 4, chunkGroups * 4));
-    for (let g = 0; g < chunkGroups; g++) if (scaleChunk[g] !== 0) allZero = false;
+    for (let g = 0; g < chunkGroups; g++) if (scaleChunk[g] !== 0) zeroScales = false;
     let maximum = 0;
     // A group larger than a chunk is read in pieces; otherwise whole groups at a time.
     const chunkBytes = chunkGroups * groupSize;
@@ -149,7 +152,7 @@ async function checkGroups(checkpoint: Checkpoint, packed: PackedTensor, advance
           const scale = scaleChunk[group - first]!;
           if (!(scale >= 0 && scale < Infinity) || (scale === 0 && maximum > 0)) badScale.note(group);
           else if (scale >= SMALLEST_NORMAL && maximum !== 127) notNormalized.note(group);
-          if (maximum > 0) allZero = false;
+          if (maximum > 0) zeroValues = false;
           maximum = 0;
         }
       }
@@ -159,7 +162,8 @@ async function checkGroups(checkpoint: Checkpoint, packed: PackedTensor, advance
   }
   const name = packed.name;
   return {
-    allZero,
+    zeroValues,
+    zeroScales,
     diagnostics: [
       ...badScale.report('LLAMA2C_SCALE_INVALID', scales, 4, (count, first) => `${count} of ${groups} scales of ${name} are NaN, infinite, negative, or zero for non-zero values; the first is that of group ${first}`),
       ...notNormalized.report('LLAMA2C_GROUP_NOT_NORMALIZED', values, groupSize, (count, first) => `${count} of ${groups} groups of ${name} do not reach |q| = 127; the first is group ${first}`),
