@@ -21,12 +21,10 @@ function dot(a: Float32Array, aAt: number, b: Float32Array, bAt: number, count: 
   return s0 + s1 + (s2 + s3);
 }
 
-/** f64 working memory of attention, one per bound op. */
+/** Working memory of attention, one per bound op; grows with the sequence. */
 interface Scratch {
   /** [positions]: scores, then weights */
   weights: Float64Array;
-  /** [headDim] */
-  readonly sum: Float64Array;
 }
 
 /** Turns scores[0, count) into exp(score − max) and returns their sum. */
@@ -43,7 +41,7 @@ function exponentiate(scores: Float64Array, count: number): number {
  * out[outAt..] = Σ softmax(q · key / sqrt(headDim)) value, reading kv head `kvHead` of the cache.
  */
 function attendHead(out: Float32Array, q: Float32Array, at: number, cache: KvCache, kvHead: number, headDim: number, positions: number, scratch: Scratch): void {
-  const { weights, sum } = scratch;
+  const { weights } = scratch;
   const { width, blockPositions } = cache;
   const scale = 1 / Math.sqrt(headDim);
   for (let block = 0, position = 0; position < positions; block += 1) {
@@ -54,16 +52,15 @@ function attendHead(out: Float32Array, q: Float32Array, at: number, cache: KvCac
     }
   }
   const total = exponentiate(weights, positions);
-  sum.fill(0);
-  for (let block = 0, position = 0; position < positions; block += 1) {
-    const values = cache.values[block]!;
-    const inBlock = Math.min(blockPositions, positions - position);
-    for (let i = 0, valueAt = kvHead * headDim; i < inBlock; i += 1, position += 1, valueAt += width) {
-      const weight = weights[position]!;
-      for (let d = 0; d < headDim; d += 1) sum[d]! += weight * values[valueAt + d]!;
+  for (let d = 0; d < headDim; d += 1) {
+    let sum = 0;
+    for (let block = 0, position = 0; position < positions; block += 1) {
+      const values = cache.values[block]!;
+      const end = Math.min(position + blockPositions, positions);
+      for (let valueAt = kvHead * headDim + d; position < end; position += 1, valueAt += width) sum += weights[position]! * values[valueAt]!;
     }
+    out[at + d] = sum / total;
   }
-  for (let d = 0; d < headDim; d += 1) out[at + d] = sum[d]! / total;
 }
 
 /**
@@ -90,7 +87,7 @@ export const attention: OpKernel<Attention> = {
     const v = machine.buffer(op.v);
     const out = machine.buffer(op.out);
     const cache = machine.cache(op.layer);
-    const scratch: Scratch = { weights: new Float64Array(0), sum: new Float64Array(headDim) };
+    const scratch: Scratch = { weights: new Float64Array(0) };
     return ({ position, firstRow, endRow }) => {
       if (scratch.weights.length < position + endRow) scratch.weights = new Float64Array(2 * (position + endRow));
       for (let row = firstRow; row < endRow; row += 1) cache.store(position + row, k.values, v.values, row);
