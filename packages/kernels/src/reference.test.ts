@@ -49,7 +49,9 @@ describe('reference backend', () => {
     const first = executable.run([1], 0);
     await expect(executable.run([1], 0)).rejects.toThrow(/already running/);
     await first;
+    const last = executable.run([1], 0);
     await executable.dispose();
+    expect(await last).toEqual(await first);
     await expect(executable.run([1], 0)).rejects.toThrow(/disposed/);
   });
   it('forgets the positions of a run that was cut off', async () => {

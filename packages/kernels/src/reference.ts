@@ -22,7 +22,8 @@ export const referenceBackend: Backend = {
 
 class ReferenceExecutable implements Executable {
   readonly #buffers: Map<string, Buffer>;
-  readonly #steps: readonly Step[];
+  /** Hold weights and caches; gone after dispose. */
+  #steps: readonly Step[];
   #batchRows = 0;
   /** Positions whose keys and values are in every layer's cache. */
   #cached = 0;
@@ -44,13 +45,13 @@ class ReferenceExecutable implements Executable {
     try {
       return await this.#runSteps(tokens, position, options);
     } finally {
-      this.#state = 'ready';
+      if (this.#state === 'running') this.#state = 'ready';
     }
   }
 
   async dispose(): Promise<void> {
     this.#state = 'disposed';
-    this.#buffers.clear();
+    this.#steps = [];
   }
 
   #assertInRange(tokens: readonly number[], position: number): void {
@@ -66,6 +67,7 @@ class ReferenceExecutable implements Executable {
 
   async #runSteps(tokens: readonly number[], position: number, { all = false, signal, trace }: RunOptions): Promise<Float32Array> {
     const { ops } = this.program;
+    const steps = this.#steps;
     const rows = tokens.length;
     this.#makeRoom(rows);
     // A run that is cut off has overwritten part of the cache from here on.
@@ -76,7 +78,7 @@ class ReferenceExecutable implements Executable {
       const op = ops[index]!;
       // The classifier is the largest matrix; only the last token's logits are wanted while a prompt is read.
       if (!all && index === ops.length - 1 && op.op === 'matmul') batch.firstRow = rows - 1;
-      const waiting = this.#steps[index]!(batch);
+      const waiting = steps[index]!(batch);
       if (waiting) await waiting;
       if (trace) trace(op, index, this.#rowsOf(outputOf(op), batch.firstRow, rows));
     }
