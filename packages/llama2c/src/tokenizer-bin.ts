@@ -98,15 +98,15 @@ function parseGen1(bytes: Uint8Array): Parsed {
   return { generation: 'gen1', pieces, offsets };
 }
 
-/** How many of the first 64 offsets were looked at, if nearly all of them increase by at most a piece; else 0. Text read as offsets never does. */
+/** How many of the first 64 offsets were looked at, if nearly all of them increase by at most a piece; else 0. Text, weights and zero padding read as offsets do not. */
 function gen1Evidence(bytes: Uint8Array): number {
   if (bytes.length < 4) return 0;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const seen = Math.min(view.getUint32(0, true), Math.floor((bytes.length - 4) / 4), 64);
   if (seen < 8) return 0;
   const offsets = Array.from({ length: seen }, (_, i) => view.getUint32(4 + 4 * i, true));
-  const orderly = offsets.filter((offset, i) => i > 0 && offset >= offsets[i - 1]! && offset - offsets[i - 1]! <= MAX_PIECE_BYTES).length;
-  return offsets.at(-1)! > offsets[0]! && orderly >= 0.9 * (seen - 1) ? seen : 0;
+  const orderly = offsets.filter((offset, i) => i > 0 && offset > offsets[i - 1]! && offset - offsets[i - 1]! <= MAX_PIECE_BYTES).length;
+  return orderly >= 0.9 * (seen - 1) ? seen : 0;
 }
 
 const text = new TextDecoder('utf-8', { fatal: true });
