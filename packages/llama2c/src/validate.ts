@@ -2,7 +2,8 @@
  * Checks of content behind a directory that `read` found sound: frequency tables, and with `deep` every weight and scale
  * once, in buffers of about a megabyte. Clauses C-2.5, C-6.4 to C-6.6, C-7.
  */
-import { findTensor, type Checkpoint, type Diagnostic, type PackedTensor, type TensorInfo, type ValidateOptions, type ValidateResult } from '@weightspec/core';
+import { contentScanner } from '@weightspec/codecs';
+import { findTensor, readChunks, type Checkpoint, type Diagnostic, type PackedTensor, type TensorInfo, type ValidateOptions, type ValidateResult } from '@weightspec/core';
 import { llama2cDiagnostic, type llama2cCodes } from './codes.js';
 import { DEFAULT_THETA, frequencies, frequencyRow, frequencyTable } from './freqs.js';
 import { float32s, int8s } from './views.js';
@@ -102,25 +103,17 @@ async function checkContent(checkpoint: Checkpoint, { progress, signal }: Valida
 }
 
 async function checkFloats(tensor: TensorInfo, advance: (bytes: number) => void): Promise<{ diagnostics: Diagnostic[]; allZero: boolean }> {
-  const tally = new Tally();
-  let allZero = true;
   const { source, offset, length } = tensor.location;
-  for (let done = 0; done < length; done += CHUNK_BYTES) {
-    const bytes = await source.read(offset + done, Math.min(CHUNK_BYTES, length - done));
-    const values = float32s(bytes);
-    let orOfBits = 0;
-    let notFinite = false;
-    for (let i = 0; i < values.length; i++) {
-      const value = values[i]!;
-      if (value !== 0) orOfBits = 1;
-      // x − x is NaN exactly for NaN and infinities: one subtraction, no call.
-      if (value - value !== 0) notFinite = true;
-    }
-    if (orOfBits !== 0) allZero = false;
-    if (notFinite) values.forEach((value, i) => { if (!Number.isFinite(value)) tally.note(done / 4 + i); });
-    advance(bytes.length);
+  const scanner = contentScanner(tensor.dtype)!;
+  for await (const chunk of readChunks(source, offset, length)) {
+    scanner.push(chunk);
+    advance(chunk.length);
   }
-  return { allZero, diagnostics: tally.report('LLAMA2C_WEIGHT_NOT_FINITE', tensor, 4, (count, first) => `${count} of ${length / 4} values of ${tensor.name} are NaN or infinite, the first at element ${first}`) };
+  const { nonFiniteCount, firstNonFiniteByte, allZeroBytes } = scanner.findings();
+  if (firstNonFiniteByte === undefined) return { allZero: allZeroBytes, diagnostics: [] };
+  const start = offset + firstNonFiniteByte;
+  const message = `${nonFiniteCount} of ${length / 4} values of ${tensor.name} are NaN or infinite, the first at element ${firstNonFiniteByte / 4}`;
+  return { allZero: allZeroBytes, diagnostics: [llama2cDiagnostic('LLAMA2C_WEIGHT_NOT_FINITE', source.name, { byteRange: [start, start + 4], pointer: `/tensors/${tensor.name}`, message })] };
 }
 
 async function checkGroups(checkpoint: Checkpoint, packed: PackedTensor, advance: (bytes: number) => void): Promise<{ diagnostics: Diagnostic[]; zeroValues: boolean; zeroScales: boolean }> {
