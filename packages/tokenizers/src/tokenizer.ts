@@ -1,8 +1,13 @@
 export interface EncodeOptions {
-  /** Put the BOS id first. Default false. */
+  /** Put the BOS id first, where the vocabulary has one. Default false. */
   readonly bos?: boolean;
-  /** Put the EOS id last. Default false. */
+  /** Put the EOS id last, where the vocabulary has one. Default false. */
   readonly eos?: boolean;
+  /**
+   * Take control tokens that are spelled in the text (`<|im_end|>`) as such. Default false: they are text like any other, so
+   * that whoever wrote it cannot end a turn. Vocabularies without spelled control tokens ignore it.
+   */
+  readonly control?: boolean;
 }
 
 /** Text ↔ token ids. Implementations hold their vocabulary and no state between calls. */
@@ -10,6 +15,8 @@ export interface Tokenizer {
   readonly vocabSize: number;
   readonly bosId?: number;
   readonly eosId?: number;
+  /** Id of the control token spelled so. Absent in vocabularies that have none by name. */
+  controlId?(spelling: string): number | undefined;
   /** Ids of `text`. Throws TokenizerError when this vocabulary cannot encode it. */
   encode(text: string, options?: EncodeOptions): number[];
   /**
