@@ -194,15 +194,16 @@ describe.skipIf(!qwenPath || !qwenCases)('Qwen’s own qwen.tiktoken', () => {
     expect(cases.length).toBe(14);
     // The column comes from tiktoken itself, which does not normalize: one of its texts is not in NFC.
     const plain = await createQwenTokenizer(ranks!, { normalization: 'none' });
-    const normalizing = await createQwenTokenizer(ranks!);
     for (const { text, reference } of cases) {
       expect([text, plain.encode(text, { control: true })]).toEqual([text, reference]);
       expect(plain.decode(reference)).toBe(text);
-      if (text === text.normalize('NFC')) expect([text, normalizing.encode(text, { control: true })]).toEqual([text, reference]);
     }
   });
-  it('normalizes to NFC: a letter and its combining accent are one token', async () => {
+  it('normalizes to NFC, which changes no other text', async () => {
     const tokenizer = await createQwenTokenizer(ranks!);
+    const normalized = cases.filter(({ text }) => text === text.normalize('NFC'));
+    expect(normalized).toHaveLength(13);
+    for (const { text, reference } of normalized) expect([text, tokenizer.encode(text, { control: true })]).toEqual([text, reference]);
     expect(tokenizer.encode('e\u0301')).toEqual([963]); // the line of qwen.tiktoken with w6k=, the bytes C3 A9
   });
 });
