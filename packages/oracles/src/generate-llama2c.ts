@@ -23,6 +23,10 @@ export interface Llama2cRecipe {
   /** `big` writes every number byte-swapped, which no clause allows (C-1.1). */
   readonly byteOrder?: 'little' | 'big';
   readonly seed: number;
+  /** These three replace what follows from the fields above, and so make files that break C-1.5, C-1.6 or C-6.2 though their size is right. */
+  readonly nHeads?: number;
+  readonly dim?: number;
+  readonly groupSize?: number;
 }
 
 /** A small, fast, seeded generator (mulberry32): numbers in [0, 1). */
@@ -36,12 +40,12 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-/** The bytes of a whole, valid file (invalid only by its byte order, where that is `big`). */
+/** The bytes of a whole, valid file (invalid only by its byte order, where that is `big`, and by the three fields that replace others). */
 export function generateLlama2c(recipe: Llama2cRecipe): Uint8Array {
   const { variant, headSize, nKvHeads, hiddenDim: h, nLayers: L, vocabSize: V, maxSeqLen: S } = recipe;
-  const H = nKvHeads * recipe.queriesPerKv;
-  const d = H * headSize;
-  const k = nKvHeads * headSize;
+  const H = recipe.nHeads ?? nKvHeads * recipe.queriesPerKv;
+  const d = recipe.dim ?? H * headSize;
+  const k = nKvHeads * Math.floor(d / H);
   const shared = recipe.shared || variant === 'v1-int8' || variant === 'v1-experimental';
   const random = seededRandom(recipe.seed);
   const out = byteWriter(recipe.byteOrder !== 'big');
@@ -52,15 +56,15 @@ export function generateLlama2c(recipe: Llama2cRecipe): Uint8Array {
   if (variant === 'v0') {
     for (const value of [d, h, L, H, nKvHeads, shared ? V : -V, S]) out.i32(value);
     floats(V * d + L * (d + 2 * d * d + 2 * k * d + d + 3 * d * h) + d);
-    frequencyTable(out, Math.cos, S, headSize);
-    frequencyTable(out, Math.sin, S, headSize);
+    frequencyTable(out, Math.cos, S, Math.floor(d / H));
+    frequencyTable(out, Math.sin, S, Math.floor(d / H));
     if (!shared) floats(V * d);
     return out.bytes();
   }
 
   const matrices = [V * d, ...[d * d, k * d, k * d, d * d, d * h, d * h, d * h].flatMap((count) => Array<number>(L).fill(count)), ...(shared ? [] : [V * d])];
   const isInt8 = variant !== 'v1-fp32' && variant !== 'v1-experimental';
-  const groupSize = isInt8 ? commonDivisor([V * d, d * d, k * d, d * h], recipe.groupChoice) : 0;
+  const groupSize = !isInt8 ? 0 : recipe.groupSize ?? commonDivisor([V * d, d * d, k * d, d * h], recipe.groupChoice);
   out.u32(0x616b3432);
   out.i32(variant.startsWith('v1') ? 1 : 2);
   for (const value of [d, h, L, H, nKvHeads, V, S]) out.i32(value);
@@ -81,6 +85,11 @@ export function generateLlama2c(recipe: Llama2cRecipe): Uint8Array {
       for (const value of values) out.i8(value);
       for (const scale of scales) out.f32(scale * 127);
     });
+    return out.bytes();
+  }
+  if (matrices.some((count) => count % groupSize !== 0)) {
+    // As many bytes as a reader expects that forgets the rule and rounds the number of groups down.
+    for (const count of matrices) out.zeros(count + 4 * Math.floor(count / groupSize));
     return out.bytes();
   }
   const quantized = matrices.map((count) => quantizedGroups(count, groupSize, random));

@@ -1,6 +1,8 @@
 /** Readings of each format that share no code with the production readers, and what tests need around them. */
 export * from './shared-data.js';
 export { readWithKaitai, resolveVariantKaitai } from './llama2c.kaitai.js';
+export { readTokenizerWithKaitai, tokenizerGenerations, type Llama2cTokenizerGeneration, type TokenizerReading } from './llama2c-tokenizer.kaitai.js';
 export { readWithBinaryParser } from './llama2c.binary-parser.js';
 export { generateLlama2c, mutate, seededRandom, type Llama2cRecipe } from './generate-llama2c.js';
+export { generateLlama2cTokenizer } from './generate-llama2c-tokenizer.js';
 export { llama2cVariants, type Llama2cHeader, type Llama2cReading, type Llama2cVariant, type TensorPlace } from './reading.js';
