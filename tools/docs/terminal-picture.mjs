@@ -16,19 +16,18 @@ function run(folder, args) {
   return stdout.trimEnd().split('\n');
 }
 
+const ESC = String.fromCodePoint(27);
+
 /** Wraps one line at `columns`, counting only what is visible. */
 function wrap(line) {
-  const parts = line.split(/(\u001B\[\d+m)/);
   const rows = [[]];
   let used = 0;
   let style = [];
-  for (const part of parts) {
-    const code = /^\u001B\[(\d+)m$/.exec(part)?.[1];
-    if (code !== undefined) {
-      style = code === '0' || code === '39' || code === '22' ? [] : [...style, Number(code)];
-      continue;
-    }
-    for (let rest = part; rest.length > 0; ) {
+  // Behind each escape character stands `[<code>m`, then text in that style.
+  for (const [i, part] of line.split(ESC).entries()) {
+    const [, code, styled] = i === 0 ? [] : /^\[(\d+)m(.*)$/.exec(part);
+    if (code !== undefined) style = ['0', '22', '39'].includes(code) ? [] : [...style, Number(code)];
+    for (let rest = styled ?? part; rest.length > 0; ) {
       const take = rest.slice(0, columns - used);
       rows.at(-1).push({ text: take, style });
       rest = rest.slice(take.length);
@@ -51,7 +50,7 @@ try {
   const damaged = Uint8Array.from(bytes);
   damaged[8] = 4; // n_layers: 3 becomes 4
   writeFileSync(join(folder, 'damaged.bin'), damaged);
-  const command = (text) => `\u001B[36m$ ${text}\u001B[39m`;
+  const command = (text) => `${ESC}[36m$ ${text}${ESC}[39m`;
   lines = [
     command('npx weightspec validate damaged.bin'), ...run(folder, ['validate', 'damaged.bin']), '',
     command('npx weightspec run model.bin -p ""'), ...run(folder, ['run', 'model.bin', '-p', '']),
