@@ -5,6 +5,7 @@ import * as fc from 'fast-check';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { generateLlama2cTokenizer } from './generate-llama2c-tokenizer.js';
+import { llama2cFixtures } from './llama2c-fixtures.js';
 import { seededRandom } from './generate-llama2c.js';
 import { readTokenizerWithKaitai, tokenizerGenerations, type Llama2cTokenizerGeneration, type TokenizerReading } from './llama2c-tokenizer.kaitai.js';
 import { sharedData } from './shared-data.js';
@@ -52,6 +53,13 @@ describe('two independent readings of tokenizer.bin', () => {
     }), { numRuns: 300 });
     expect(counts.accepted).toBeGreaterThan(20);
     expect(counts.refused).toBeGreaterThan(100);
+  });
+
+  it.each(llama2cFixtures('llama2c-tokenizer'))('agree on fixtures/llama2c/$name, which is $verdict', async ({ path, variant, verdict }) => {
+    const production = await readWithProduction(readFileSync(path));
+    const kaitai = readTokenizerWithKaitai(path, variant as Llama2cTokenizerGeneration);
+    expect(kaitai !== undefined).toBe(verdict !== 'invalid');
+    expect(comparable(kaitai)).toEqual(comparable(production.reading));
   });
 
   it('agree on real files', async () => {
