@@ -219,7 +219,7 @@ async function read(source: ByteSource): Promise<ReadResult> {
   return { checkpoint, variant: generation, diagnostics };
 }
 
-/** Reads any generation. Throws nothing for bad bytes: `tokenizer` is absent when a diagnostic is an error. */
+/** Reads any generation. Throws nothing for bad bytes: `tokenizer` is absent when the records cannot be told apart. */
 export async function readTokenizerBin(source: ByteSource): Promise<{ tokenizer?: TokenizerBin; diagnostics: readonly Diagnostic[] }> {
   const { parsed, diagnostics } = await readParsed(source);
   if (!parsed || parsed.problem) return { diagnostics };
