@@ -1,6 +1,6 @@
 import type { Backend, Checkpoint, Executable, Program, WeightMap } from '@weightspec/core';
 import { BackendError, referenceBackend, weightsOf } from '@weightspec/kernels';
-import { modelOf, type DecoderConfig } from '@weightspec/models';
+import { modelOf, type BesideModel, type DecoderConfig } from '@weightspec/models';
 
 export interface LoadOptions {
   /** What runs the model. Default: the reference backend. */
@@ -9,6 +9,8 @@ export interface LoadOptions {
   readonly contextLength?: number;
   /** Bytes of weights to hold in memory; the others are read again for every token. Default: the backend's own. */
   readonly memoryBudgetBytes?: number;
+  /** What lies beside a file of tensors alone: config.json or params.json. */
+  readonly beside?: BesideModel;
 }
 
 /** A model with its KV cache, ready to run one sequence at a time. */
@@ -18,6 +20,8 @@ export interface LoadedModel {
   readonly backendId: string;
   /** Positions that one sequence can have. */
   readonly contextLength: number;
+  /** Ids that end a text, as the file or its configuration says. */
+  readonly stopTokens: readonly number[];
   readonly executable: Executable;
   /** Claims the KV cache for one sequence; throws when another one has it. Returns what gives it back. */
   claim(): () => void;
@@ -31,7 +35,7 @@ export interface LoadedModel {
  */
 export async function loadModel(checkpoint: Checkpoint, options: LoadOptions = {}): Promise<LoadedModel> {
   const { backend = referenceBackend } = options;
-  const { config, program: trained, weights } = modelOf(checkpoint);
+  const { config, program: trained, weights, stopTokens } = modelOf(checkpoint, options.beside);
   const contextLength = options.contextLength ?? config.maxSeqLen;
   if (!Number.isSafeInteger(contextLength) || contextLength < 1 || contextLength > config.maxSeqLen) {
     throw new RangeError(`a context of ${contextLength} positions is not within 1 and the ${config.maxSeqLen} that the model was trained for`);
@@ -46,6 +50,7 @@ export async function loadModel(checkpoint: Checkpoint, options: LoadOptions = {
     program,
     backendId: backend.id,
     contextLength,
+    stopTokens,
     executable,
     claim() {
       if (claimed) throw new Error('this model is already running a sequence; finish it, or load the model a second time');

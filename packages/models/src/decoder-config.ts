@@ -2,7 +2,8 @@ import type { RopeStyle } from '@weightspec/core';
 
 /** Everything that a decoder's forward pass needs to know beside its weights. */
 export interface DecoderConfig {
-  readonly architecture: 'llama';
+  /** `llama` is 1, 2 and 3; `qwen1` is the first Qwen; `qwen2` is Qwen1.5, 2 and 2.5. */
+  readonly architecture: 'llama' | 'qwen1' | 'qwen2';
   /** Width of the residual stream. */
   readonly dim: number;
   /** Width of the feed-forward's inner layer. */
@@ -31,4 +32,9 @@ export function checkDecoderConfig(config: DecoderConfig): string[] {
   if (!(config.normEps >= 0)) problems.push(`normEps is ${config.normEps}`);
   if (!(config.ropeTheta > 0)) problems.push(`ropeTheta is ${config.ropeTheta}`);
   return problems;
+}
+
+/** Whether the projections to queries, keys and values have biases. No other matrix of these architectures has one. */
+export function hasQkvBiases({ architecture }: DecoderConfig): boolean {
+  return architecture !== 'llama';
 }

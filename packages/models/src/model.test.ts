@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { byteLength, dtype, elementCount, type ByteSource, type Checkpoint, type TensorInfo } from '@weightspec/core';
-import { llamaProgram, modelOf, type DecoderConfig } from './index.js';
+import { decoderProgram, modelOf, type DecoderConfig } from './index.js';
 
 const config: DecoderConfig = {
   architecture: 'llama', dim: 8, hiddenDim: 12, layers: 2, heads: 4, kvHeads: 2, headDim: 2, vocabSize: 10, maxSeqLen: 16,
@@ -61,13 +61,13 @@ describe('modelOf a llama2.c checkpoint', () => {
     expect(() => modelOf({ ...checkpoint(), metadata })).toThrow(/^MODEL_CONFIG: .*no number dim.*no flag shared_classifier/);
   });
   it('names the formats it knows for one that it does not (MODEL_UNKNOWN_FORMAT)', () => {
-    expect(() => modelOf({ ...checkpoint(), format: 'gguf' })).toThrow(/^MODEL_UNKNOWN_FORMAT: .*"gguf"; known: llama2c/);
+    expect(() => modelOf({ ...checkpoint(), format: 'gguf' })).toThrow(/^MODEL_UNKNOWN_FORMAT: .*"gguf".*: llama2c, ggml-qwen$/);
   });
 });
 
-describe('llamaProgram', () => {
+describe('decoderProgram', () => {
   it('is 15 ops a layer, an embedding, a norm and a classifier', () => {
-    const { ops, kvWidth } = llamaProgram(config);
+    const { ops, kvWidth } = decoderProgram(config);
     expect(ops).toHaveLength(2 * 15 + 3);
     expect(kvWidth).toBe(4);
     expect(ops.slice(1, 16).map(({ op }) => op).join(' ')).toBe('rmsnorm matmul matmul matmul rope rope attention matmul add rmsnorm matmul matmul swiglu matmul add');
@@ -80,6 +80,6 @@ describe('llamaProgram', () => {
     [{ ropeTheta: 0 }, /ropeTheta is 0/],
     [{ normEps: Number.NaN }, /normEps is NaN/],
   ])('refuses %o (MODEL_CONFIG)', (change, message) => {
-    expect(() => llamaProgram({ ...config, ...change })).toThrow(message);
+    expect(() => decoderProgram({ ...config, ...change })).toThrow(message);
   });
 });

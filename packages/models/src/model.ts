@@ -1,8 +1,10 @@
 import type { Checkpoint, Program, WeightHandle, WeightMap } from '@weightspec/core';
+import { decoderProgram } from './decoder.js';
 import type { DecoderConfig } from './decoder-config.js';
+import { describeModel, type BesideModel } from './describe.js';
 import { ModelError } from './errors.js';
-import { llamaProgram } from './llama.js';
-import { schemes } from './schemes/index.js';
+import { storedName } from './names.js';
+import { sliceRows } from './weight-views.js';
 
 /** What a backend needs to run a checkpoint. */
 export interface Model {
@@ -10,30 +12,41 @@ export interface Model {
   readonly program: Program;
   /** By the program's names. */
   readonly weights: WeightMap;
+  /** Ids that end a text. */
+  readonly stopTokens: readonly number[];
 }
 
 /**
  * The model that a checkpoint holds. Reads no tensor bytes. Tensors that no op wants (v0's freq tables) are left alone.
- * Throws ModelError: MODEL_UNKNOWN_FORMAT, MODEL_CONFIG, or MODEL_WEIGHTS listing every missing tensor and wrong shape.
+ * `beside`: what lies beside a file of tensors alone. Throws ModelError: MODEL_UNKNOWN_FORMAT, MODEL_CONFIG, or MODEL_WEIGHTS listing
+ * every missing tensor and wrong shape.
  */
-export function modelOf(checkpoint: Checkpoint): Model {
-  const scheme = schemes.find(({ format }) => format === checkpoint.format);
-  if (!scheme) throw new ModelError('MODEL_UNKNOWN_FORMAT', [`no model is known for the format ${JSON.stringify(checkpoint.format)}; known: ${schemes.map(({ format }) => format).join(', ')}`]);
-  const config = scheme.configOf(checkpoint);
-  const program = llamaProgram(config);
+export function modelOf(checkpoint: Checkpoint, beside?: BesideModel): Model {
+  const { config, names, stopTokens } = describeModel(checkpoint, beside);
+  const program = decoderProgram(config);
 
   const handles = weightHandles(checkpoint);
   const problems: string[] = [];
   const weights = new Map<string, WeightHandle>();
   for (const { name, shape } of program.weights) {
-    const stored = scheme.nameOf(name);
-    const handle = handles.get(stored);
-    if (!handle) problems.push(`there is no tensor ${stored}`);
-    else if (handle.shape.join() !== shape.join()) problems.push(`${stored} is [${handle.shape.join(', ')}], not [${shape.join(', ')}]`);
-    else weights.set(name, { ...handle, name });
+    const stored = storedName(name, names);
+    const handle = handles.get(stored.name);
+    const wanted = stored.third === undefined ? shape : [3 * shape[0]!, ...shape.slice(1)];
+    if (!handle) problems.push(`there is no tensor ${stored.name}`);
+    else if (handle.shape.join() !== wanted.join()) problems.push(`${stored.name} is [${handle.shape.join(', ')}], not [${wanted.join(', ')}]`);
+    else weights.set(name, stored.third === undefined ? { ...handle, name } : thirdOf(handle, name, stored.third));
   }
-  if (problems.length > 0) throw new ModelError('MODEL_WEIGHTS', problems);
-  return { config, program, weights };
+  if (problems.length > 0) throw new ModelError('MODEL_WEIGHTS', [...new Set(problems)]);
+  return { config, program, weights, stopTokens };
+}
+
+/** One third of a weight's rows, still in its source. */
+function thirdOf(handle: WeightHandle, name: string, third: number): WeightHandle {
+  const { values, ...others } = handle.parts;
+  if (!values || Object.keys(others).length > 0) throw new ModelError('MODEL_WEIGHTS', [`${handle.name} is packed as ${handle.storage}, whose rows cannot be taken apart`]);
+  const rows = handle.shape[0]! / 3;
+  const view = sliceRows(values, name, third * rows, rows);
+  return { name, shape: view.shape, storage: handle.storage, parts: { values: view } };
 }
 
 /** Every weight of the checkpoint by name: packed ones as a whole, the tensors that are no part of one as they are. */
