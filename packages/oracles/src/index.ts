@@ -6,3 +6,7 @@ export { readWithBinaryParser } from './llama2c.binary-parser.js';
 export { generateLlama2c, mutate, seededRandom, type Llama2cRecipe } from './generate-llama2c.js';
 export { generateLlama2cTokenizer } from './generate-llama2c-tokenizer.js';
 export { llama2cVariants, type Llama2cHeader, type Llama2cReading, type Llama2cVariant, type TensorPlace } from './reading.js';
+export { readGgmlQwenWithKaitai } from './ggml-qwen.kaitai.js';
+export { readGgmlQwenWithBinaryParser } from './ggml-qwen.binary-parser.js';
+export { generateGgmlQwen, mutateGgmlQwen, planGgmlQwen, writeSparseGgmlQwen, type GgmlQwenPlan, type GgmlQwenRecipe, type GgmlQwenRecord } from './generate-ggml-qwen.js';
+export { ggmlQwenFields, type GgmlQwenHeader, type GgmlQwenReading, type GgmlQwenTensor } from './ggml-qwen.reading.js';
