@@ -2,5 +2,6 @@
 export * from './load.js';
 export * from './generate.js';
 export * from './logits.js';
+export * from './trace.js';
 export * from './sampling/sampler.js';
 export { XorShiftStar } from './sampling/xorshift.js';

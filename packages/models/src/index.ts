@@ -10,6 +10,7 @@ export * from './model.js';
 export * from './names.js';
 export * from './rope-permutation.js';
 export * from './stacked.js';
+export * from './trace-points.js';
 export * from './weight-views.js';
 export { ggmlQwenScheme } from './schemes/ggml-qwen.js';
 export { llama2cScheme } from './schemes/llama2c.js';
