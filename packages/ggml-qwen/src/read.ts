@@ -13,21 +13,24 @@ const BATCH = 32;
 
 export async function read(source: ByteSource): Promise<ReadResult> {
   const head = await source.read(0, Math.min(HEADER_BYTES, source.size));
-  let variant: string | undefined;
+  const variant = variantOf(head);
   try {
     const { config, diagnostics } = readHeader(head, source);
-    variant = variantOf(config);
     const found = [...diagnostics];
     const tensors = await readRecords(source, config, found);
     const metadata = { ...config };
-    return { checkpoint: { format: 'ggml-qwen', variant, producer: producerOf(config), metadata, tensors }, variant, diagnostics: [...found, ...aboutProducer(config, source.name)] };
+    return { checkpoint: { format: 'ggml-qwen', variant: variant!, producer: producerOf(config), metadata, tensors }, variant, diagnostics: [...found, ...aboutProducer(config, source.name)] };
   } catch (error) {
     if (!(error instanceof DiagnosticError)) throw error;
     return { variant, diagnostics: error.diagnostics };
   }
 }
 
-const variantOf = (config: QwenConfig): string => ggmlTypes.get(config.ggml_type)!.name.toLowerCase();
+/** By ggml_type alone, so that a file whose header breaks other rules still has one. */
+function variantOf(head: Uint8Array): string | undefined {
+  if (head.length < HEADER_BYTES || magicOf(head) === 'none') return undefined;
+  return ggmlTypes.get(readConfig(head).ggml_type)?.name.toLowerCase();
+}
 
 function readHeader(head: Uint8Array, { name, size }: ByteSource): { config: QwenConfig; diagnostics: Diagnostic[] } {
   if (magicOf(head) !== 'exact') {
