@@ -10,11 +10,13 @@ export const cliCodes = {
   CLI_NO_MODEL: entry('finding-a-model', 'No model in this folder', 'A command that reads one model must not guess in a folder without any.', 'Name the weight file itself.'),
   CLI_SEVERAL_MODELS: entry('finding-a-model', 'Several models in this folder', 'Taking the first by name would silently show or run another model than the one meant.', 'Name one of the files.'),
   CLI_BACKEND_MISSING: entry('backends', 'This backend is not there', 'Falling back silently would measure or prove another backend than the one asked for.', 'Use --backend auto, or one of those that are there.'),
-  CLI_NO_TOKENIZER: entry('tokenizers', 'No tokenizer for this model', 'llama2.c keeps the vocabulary in a second file, and text needs it.', 'Name it with --tokenizer FILE, or give ids with --tokens and --print-ids.'),
-  CLI_BAD_TOKENIZER: entry('tokenizers', 'The file given as tokenizer is something else', 'Ids read with a wrong vocabulary give other text, not an error.', 'Name a tokenizer.bin; `weightspec validate` says what a file is.'),
+  CLI_NO_TOKENIZER: entry('tokenizers', 'No tokenizer for this model', 'The vocabulary is in a second file, and text needs it.', 'Name it with --tokenizer FILE, or give ids with --tokens and --print-ids.'),
+  CLI_BAD_TOKENIZER: entry('tokenizers', 'The file given as tokenizer is something else', 'Ids read with a wrong vocabulary give other text, not an error.', 'Name a tokenizer.bin, qwen.tiktoken or Llama 3’s tokenizer.model; `weightspec validate` says what a file is.'),
   CLI_TOKENIZER_MISMATCH: entry('tokenizers', 'Tokenizer and model have vocabularies of different size', 'Ids of one vocabulary mean other words, or nothing, in another; run.c prints garbage or reads outside its table.', 'Use the tokenizer that the model was trained with.'),
   CLI_BAD_TOKEN: entry('run', 'A token id outside the vocabulary', 'An embedding row that does not exist cannot be read.', 'Ids go from 0 to the vocabulary size less one.'),
   CLI_TOO_LONG: entry('run', 'More tokens than the model has positions for', 'Positions past the trained length have no meaning, and run.c reads outside its cache.', 'Shorten the prompt.'),
+  CLI_EMPTY_PROMPT: entry('run', 'An empty prompt for a model that has no BOS', 'A model computes what follows a token; without one there is nothing to start from.', 'Give a text with -p, or ids with --tokens.'),
+  CLI_NO_CHAT: entry('run', 'No chat format is known for this vocabulary', 'A chat in another model’s format gives fluent nonsense.', 'Spell the format out in the prompt, without --chat.'),
   CLI_UNKNOWN_CODE: entry('explain', 'No such code', 'Codes are permanent, so a code that is not in the table was never given out by this version.', '`weightspec codes` lists all of them.'),
 } as const satisfies CodeTable;
 

@@ -93,6 +93,7 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .option('--tokenizer <file>', 'vocabulary; looked for beside the model when left out')
     .option('--tokens <ids>', 'prompt as ids with commas, instead of -p', tokenIds)
     .option('--print-ids', 'print ids instead of text')
+    .addOption(new Option('--chat', 'the prompt is a message to a chat model; prints its answer').conflicts('tokens'))
     .addOption(backendOption())
     .option('--threads <n>', 'for backends that have threads', wholeNumber(1))
     .action(action(async (model: string, options) => (await import('./commands/run.js')).run(model, options, terminal)));

@@ -1,7 +1,8 @@
 import { randomInt } from 'node:crypto';
 import { createSampler, generate, type LoadedModel } from '@weightspec/engine';
-import { createTextStream, type Tokenizer } from '@weightspec/tokenizers';
+import { chatMlPrompt, createTextStream, type Tokenizer } from '@weightspec/tokenizers';
 import type { BackendChoice } from '../backends.js';
+import { CliError } from '../codes.js';
 import { assertTokens, withModel, type ReadyModel } from '../loading.js';
 import { EXIT, type Terminal } from '../terminal.js';
 import { tokenizerFor } from '../tokenizer-file.js';
@@ -10,6 +11,8 @@ export interface RunCommandOptions extends BackendChoice {
   readonly prompt?: string;
   readonly tokens?: readonly number[];
   readonly printIds?: boolean;
+  /** The prompt is one message of a chat. */
+  readonly chat?: boolean;
   /** New tokens at most. */
   readonly count: number;
   readonly temperature: number;
@@ -19,10 +22,7 @@ export interface RunCommandOptions extends BackendChoice {
   readonly tokenizer?: string;
 }
 
-/** run.c ends a text when the next id is BOS; the format stores no stop ids of its own. */
-const llama2cStopTokens: readonly number[] = [1];
-
-/** Streams what the model makes of the prompt, prompt included as run.c prints it. Text alone on stdout. */
+/** Streams what the model makes of the prompt, prompt included as run.c prints it, but for a chat. Text alone on stdout. */
 export async function run(target: string, options: RunCommandOptions, terminal: Terminal): Promise<number> {
   if (options.prompt === undefined && options.tokens === undefined) {
     terminal.stderr.write('error: give a prompt with -p TEXT, or ids with --tokens 1,2,3\n');
@@ -32,14 +32,15 @@ export async function run(target: string, options: RunCommandOptions, terminal: 
   return EXIT.ok;
 }
 
-async function generateAndPrint({ path, checkpoint, model }: ReadyModel, options: RunCommandOptions, terminal: Terminal): Promise<void> {
-  const tokenizer = options.tokens && options.printIds ? undefined : await tokenizerFor(path, model.program.vocabSize, options.tokenizer, terminal);
-  const promptTokens = options.tokens ?? tokenizer?.encode(options.prompt ?? '', { bos: true }) ?? [];
+async function generateAndPrint({ path, model }: ReadyModel, options: RunCommandOptions, terminal: Terminal): Promise<void> {
+  const tokenizer = options.tokens && options.printIds ? undefined : await tokenizerFor(path, model, options.tokenizer, terminal);
+  const promptTokens = options.tokens ?? (tokenizer ? encodePrompt(tokenizer, options) : []);
   assertTokens(promptTokens, model);
 
-  const writer = options.printIds || !tokenizer ? idWriter(terminal) : textWriter(tokenizer, terminal);
-  const stopTokens = checkpoint.format === 'llama2c' ? llama2cStopTokens : [];
-  for (const id of promptTokens) writer.push(id);
+  const { stopTokens } = model;
+  const onlyAnswer = options.chat === true && !options.printIds;
+  const writer = options.printIds || !tokenizer ? idWriter(terminal) : textWriter(tokenizer, terminal, onlyAnswer ? promptTokens.at(-1) : undefined);
+  for (const id of onlyAnswer ? [] : promptTokens) writer.push(id);
   const sampler = createSampler({ ...options, seed: seedFor(options, terminal) });
   const speed = stopwatch(promptTokens.length);
   const tokens = generate(model, { promptTokens, maxNewTokens: options.count, sampler, stopTokens });
@@ -51,6 +52,17 @@ async function generateAndPrint({ path, checkpoint, model }: ReadyModel, options
   writer.end();
   if (step.value.reason === 'context') terminal.stderr.write(`stopped: the context of ${model.contextLength} positions is full\n`);
   terminal.stderr.write(`${speed.report(model)}\n`);
+}
+
+/** Control tokens that whoever wrote the prompt spells out count as such, but not in a message of a chat, whose turns are not theirs to set. */
+function encodePrompt(tokenizer: Tokenizer, { prompt = '', chat }: RunCommandOptions): readonly number[] {
+  if (!chat) {
+    const ids = tokenizer.encode(prompt, { bos: true, control: true });
+    if (ids.length === 0) throw new CliError('CLI_EMPTY_PROMPT', 'the prompt is empty, and this vocabulary has no BOS to start a text with');
+    return ids;
+  }
+  if (tokenizer.controlId?.('<|im_start|>') === undefined) throw new CliError('CLI_NO_CHAT', 'this model’s vocabulary has no <|im_start|> and <|im_end|>, so that its chat format is not known');
+  return chatMlPrompt(tokenizer, [{ role: 'user', content: prompt }]);
 }
 
 /** A sampled text can be had again only with its seed, so a seed that was not given is printed. */
@@ -66,9 +78,10 @@ interface TokenWriter {
   end(): void;
 }
 
-function textWriter(tokenizer: Tokenizer, { stdout }: Terminal): TokenWriter {
+/** `previous`: the id before the first that is pushed. */
+function textWriter(tokenizer: Tokenizer, { stdout }: Terminal, previous: number | undefined): TokenWriter {
   // A vocabulary comes out of a file: on a terminal its control characters are left out, into a file goes every byte.
-  const stream = createTextStream(tokenizer, { filter: stdout.isTTY ? 'printable' : 'all' });
+  const stream = createTextStream(tokenizer, { previous, filter: stdout.isTTY ? 'printable' : 'all' });
   return {
     push(id) {
       const text = stream.push(id);
