@@ -2,6 +2,7 @@ import { DiagnosticError, type Checkpoint } from '@weightspec/core';
 import { loadModel, type LoadedModel } from '@weightspec/engine';
 import { chooseBackend, type BackendChoice } from './backends.js';
 import { CliError } from './codes.js';
+import { besideModel } from './beside.js';
 import { openModel } from './inputs.js';
 import type { Terminal } from './terminal.js';
 
@@ -21,7 +22,7 @@ export async function withModel<T>(target: string, choice: BackendChoice, termin
   try {
     const errors = diagnostics.filter(({ severity }) => severity === 'error');
     if (!checkpoint || errors.length > 0) throw new DiagnosticError(errors);
-    const model = await loadModel(checkpoint, { backend });
+    const model = await loadModel(checkpoint, { backend, beside: await besideModel(source.name, checkpoint) });
     try {
       return await use({ path: source.name, checkpoint, model });
     } finally {

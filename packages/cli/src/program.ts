@@ -103,8 +103,11 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .description('write the logits after a sequence of tokens, as little-endian f32')
     .argument('<model>', 'a model file, a folder with one, or an http(s) URL')
     .requiredOption('--tokens <ids>', 'ids with commas', tokenIds)
-    .requiredOption('--out <file>', 'where the rows go')
+    .option('--out <file>', 'where the rows go')
     .option('--all', 'one row a token, not only the last')
+    .option('--trace <file>', 'activations to compare with; names the first that departs')
+    .option('--trace-bound <b>', 'how far they may be off, relative to 1 and to themselves', numberBetween(0, 1), 1e-4)
+    .addOption(new Option('--trace-order <order>', 'whose order q and k have in that file, if not the model’s').choices(['meta', 'hf']))
     .addOption(backendOption())
     .option('--threads <n>', 'for backends that have threads', wholeNumber(1))
     .action(action(async (model: string, options) => (await import('./commands/logits.js')).writeLogits(model, options, terminal)));

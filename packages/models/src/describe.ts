@@ -17,6 +17,11 @@ export interface BesideModel {
   readonly maxSeqLen?: number;
 }
 
+/** Whether files of this format say in themselves what to compute, so that nothing beside them is needed. */
+export function describesItself({ format }: Checkpoint): boolean {
+  return schemes.some((scheme) => scheme.format === format);
+}
+
 /**
  * The model that a checkpoint holds: by its own header, or, for files of tensors alone, by `beside` or what an opener put into metadata
  * under the same names. Names are recognised by the token embedding. Throws ModelError: MODEL_UNKNOWN_FORMAT, MODEL_CONFIG.

@@ -47,6 +47,12 @@ describe.skipIf(!model || !tokenizer || !goldenPath)('a file of qwen.cpp', () =>
       expect(worst).toBeLessThan(5e-5);
     }
   });
+  it('logits --trace refuses a file without activations, or with other element types (CLI_BAD_TRACE), and --trace or --out is needed', async () => {
+    for (const type of ['f32', 'q4_0']) {
+      expect(await weightspec('logits', model, '--tokens', '1,2', '--trace', join(folder, `tiny-${type}.bin`))).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('CLI_BAD_TRACE') as string });
+    }
+    expect(await weightspec('logits', model, '--tokens', '1,2')).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('--trace FILE') as string });
+  });
   it('run takes a rank file and control tokens spelled in the prompt', async () => {
     const { code, stdout } = await weightspec('run', model, '--tokenizer', tokenizer, '-p', '<|im_start|>hello', '-n', '0', '--print-ids');
     expect(code).toBe(0);
