@@ -75,4 +75,11 @@ describe('describeModel', () => {
     expect(() => describeModel(bare)).toThrow(/^MODEL_UNKNOWN_FORMAT/);
     expect(() => describeModel(bare, { config: llama2 })).toThrow(/^MODEL_WEIGHTS: there is no token embedding/);
   });
+  it('reads what llama2.c’s training stores, with hidden_dim where it was chosen', () => {
+    const modelArgs = { dim: 64, n_layers: 5, n_heads: 8, n_kv_heads: null, vocab_size: 512, multiple_of: 32, max_seq_len: 256, dropout: 0 };
+    const { config, names, stopTokens } = describeModel({ ...bare, metadata: { modelArgs } });
+    expect(config).toMatchObject({ hiddenDim: 192, kvHeads: 8, maxSeqLen: 256, ropeTheta: 10000, normEps: 1e-5, ropeStyle: 'interleaved', tiedEmbeddings: true });
+    expect([names, stopTokens]).toEqual(['meta', [1]]);
+    expect(describeModel({ ...bare, metadata: { modelArgs: { ...modelArgs, hidden_dim: 100 } } }).config.hiddenDim).toBe(100);
+  });
 });

@@ -4,7 +4,9 @@ import { ModelError } from './errors.js';
 import { decoderConfigFromHf, stopTokensFromHf } from './hf-config.js';
 import { decoderConfigFromMeta } from './meta-params.js';
 import { nameSchemeOf, nameTable, type NameScheme } from './names.js';
+import { objectOf } from './field-reader.js';
 import { schemes } from './schemes/index.js';
+import { llama2cTrainingCheckpoint } from './schemes/llama2c.js';
 import type { ModelDescription } from './schemes/scheme.js';
 
 /** What a file of tensors alone does not say; found beside it. */
@@ -24,12 +26,15 @@ export function describesItself({ format }: Checkpoint): boolean {
 
 /**
  * The model that a checkpoint holds: by its own header, or, for files of tensors alone, by `beside` or what an opener put into metadata
- * under the same names. Names are recognised by the token embedding. Throws ModelError: MODEL_UNKNOWN_FORMAT, MODEL_CONFIG.
+ * under the same names, or by the arguments that llama2.c's training stores (`modelArgs`). Names are recognised by the token
+ * embedding. Throws ModelError: MODEL_UNKNOWN_FORMAT, MODEL_CONFIG.
  */
 export function describeModel(checkpoint: Checkpoint, beside: BesideModel = {}): ModelDescription {
   const scheme = schemes.find(({ format }) => format === checkpoint.format);
   if (scheme) return scheme.describe(checkpoint);
 
+  const modelArgs = objectOf(checkpoint.metadata.modelArgs);
+  if (modelArgs) return llama2cTrainingCheckpoint(checkpoint, modelArgs);
   const { config = checkpoint.metadata.config, params = checkpoint.metadata.params, maxSeqLen } = beside;
   if (config === undefined && params === undefined) {
     const known = schemes.map(({ format }) => format).join(', ');

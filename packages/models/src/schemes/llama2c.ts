@@ -1,6 +1,8 @@
-/** llama2.c weight files: Meta's names, and a header with everything but three constants. */
+/** llama2.c's weight files and training checkpoints: Meta's names, and everything but three constants. */
+import type { Checkpoint } from '@weightspec/core';
 import { FieldReader } from '../field-reader.js';
-import type { ModelScheme } from './scheme.js';
+import { decoderConfigFromMeta } from '../meta-params.js';
+import type { ModelDescription, ModelScheme } from './scheme.js';
 
 /** Stored in no llama2.c file; run.c@350e04fe has it in forward(): powf(10000.0f, …). */
 export const LLAMA2C_ROPE_THETA = 10000;
@@ -34,3 +36,18 @@ export const llama2cScheme: ModelScheme = {
     return { config, names: 'meta', stopTokens: LLAMA2C_STOP_TOKENS };
   },
 };
+
+/**
+ * llama2.c's ckpt.pt: a state dict beside the model's arguments, which are those of params.json and max_seq_len; hidden_dim since
+ * September 2023 and only where it was chosen. Source: llama2.c model.py@350e04fe ModelArgs, train.py.
+ */
+export function llama2cTrainingCheckpoint({ tensors }: Checkpoint, modelArgs: { readonly [key: string]: unknown }): ModelDescription {
+  const read = new FieldReader('model_args', modelArgs);
+  const maxSeqLen = read.number('max_seq_len', 2048);
+  const hiddenDim = read.has('hidden_dim') ? read.number('hidden_dim') : undefined;
+  read.done();
+  const config = decoderConfigFromMeta(modelArgs, { maxSeqLen });
+  // model.py ties the two; the state dict then has the same storage under both names, or only one of them.
+  const tiedEmbeddings = !tensors.some(({ name }) => name === 'output.weight');
+  return { config: { ...config, hiddenDim: hiddenDim ?? config.hiddenDim, tiedEmbeddings }, names: 'meta', stopTokens: LLAMA2C_STOP_TOKENS };
+}
