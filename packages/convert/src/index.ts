@@ -1,0 +1,2 @@
+/** Converts weight files between formats, and compares them. */
+export {};
