@@ -180,7 +180,9 @@ describe('the malformed collection', () => {
   const cases = manifestPath
     ? (JSON.parse(readFileSync(manifestPath, 'utf8')) as { id: string; format: string; expect: string; rule: string }[]).filter((entry) => entry.format === 'llama2c')
     : [];
-  it.skipIf(cases.length === 0).each(cases)('$id: $expect ($rule)', async ({ id, expect: expected }) => {
+  // Also keeps the suite from being empty where shared/ is missing: an empty one fails.
+  it.skipIf(!manifestPath)('has files of this format', () => expect(cases.length).toBeGreaterThan(0));
+  it.each(cases)('$id: $expect ($rule)', async ({ id, expect: expected }) => {
     const bytes = readFileSync(sharedData(`malformed/${id}`)!);
     const detected = llama2c.detect(bytes.subarray(0, 256), id, bytes.length);
     const { diagnostics, checkpoint } = await llama2c.read(memorySource(bytes, id));
