@@ -38,8 +38,8 @@ export const llama2cScheme: ModelScheme = {
 };
 
 /**
- * llama2.c's ckpt.pt: a state dict beside the model's arguments, which are those of params.json and max_seq_len; hidden_dim since
- * September 2023 and only where it was chosen. Source: llama2.c model.py@350e04fe ModelArgs, train.py.
+ * llama2.c's ckpt.pt: a state dict beside the model's arguments, which are those of params.json and max_seq_len, and hidden_dim where
+ * it was chosen rather than computed. Source: llama2.c model.py@350e04fe ModelArgs, train.py.
  */
 export function llama2cTrainingCheckpoint({ tensors }: Checkpoint, modelArgs: { readonly [key: string]: unknown }): ModelDescription {
   const read = new FieldReader('model_args', modelArgs);
