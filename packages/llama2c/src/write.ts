@@ -3,12 +3,12 @@
  * `write` reproduces a file that was read, byte for byte; `writeLlama2c` writes another variant of the same model.
  * Source: export.py@350e04fe and the commits in specs/llama2c/README.md.
  */
-import { llama2cQ8, llama2cQ8Wmax, type PackedScheme } from '@weightspec/codecs';
-import { DiagnosticError, copyRange, findTensor, type ByteSink, type Checkpoint, type Diagnostic, type PackedTensor, type TensorInfo } from '@weightspec/core';
+import { codecOf, llama2cQ8, llama2cQ8Wmax, type Codec, type PackedScheme } from '@weightspec/codecs';
+import { DiagnosticError, copyRange, elementCount, findTensor, type ByteSink, type Checkpoint, type Diagnostic, type PackedTensor, type TensorInfo } from '@weightspec/core';
 import { llama2cDiagnostic } from './codes.js';
 import { DEFAULT_THETA, frequencyTable } from './freqs.js';
 import { AK42_HEADER_BYTES, V0_HEADER_BYTES, encodeHeader, fieldNames, type Header, type Llama2cConfig } from './header.js';
-import { int8Variants, logicalTensors, matrixTensors, normTensors, type TensorSpec, type Variant } from './layout.js';
+import { derivedSize, int8Variants, logicalTensors, matrixTensors, normTensors, type TensorSpec, type Variant } from './layout.js';
 import { bytesOfFloats, float32s, int8s } from './views.js';
 
 const CHUNK_ELEMENTS = 1 << 18;
@@ -43,19 +43,14 @@ export async function write(checkpoint: Checkpoint, sink: ByteSink): Promise<voi
 
 /**
  * Writes the model in `checkpoint` as another variant and returns warnings about the result.
- * Float tensors are copied or quantized bit-equal with the exporters; int8 sources are dequantized first, unless only
- * the order of their parts changes. Throws DiagnosticError, before the first byte is written, for what cannot be written.
+ * Float tensors of any type that has a codec are copied or quantized bit-equal with the exporters (which go through f32);
+ * int8 sources are dequantized first, unless only the order of their parts changes. Throws DiagnosticError, before the first byte is written, for what cannot be written.
  */
 export async function writeLlama2c(checkpoint: Checkpoint, sink: ByteSink, options: WriteOptions): Promise<readonly Diagnostic[]> {
   const { variant } = options;
   const source = checkpoint.tensors[0]?.location.source.name ?? checkpoint.format;
-  const original = configOf(checkpoint);
-  const sharesAlways = variant === 'v1-int8' || variant === 'v1-experimental';
-  if (sharesAlways && !original.shared_classifier && !options.allowLoss) {
-    throw new DiagnosticError([llama2cDiagnostic('LLAMA2C_WRITE_UNTIED', source, { message: `${variant} cannot hold output.weight, and this model's classifier is not shared` })]);
-  }
-  const config = sharesAlways ? { ...original, shared_classifier: true } : original;
-  const { groupSize, diagnostics } = int8Variants.has(variant) && variant !== 'v1-experimental' ? chooseGroupSize(config, options, source) : { groupSize: 0, diagnostics: [] };
+  const config = configFor(checkpoint, options, source);
+  const { groupSize, diagnostics } = groupsFor(config, options, source);
   const weights = checkWeights(checkpoint, logicalTensors(variant, config), source);
   const headerBytes = variant === 'v0' ? V0_HEADER_BYTES : variant === 'v1-experimental' ? (options.experimentalHeaderBytes ?? AK42_HEADER_BYTES) : AK42_HEADER_BYTES;
   await sink.write(encodeHeader(headerOf(variant, config, groupSize, headerBytes)));
@@ -79,6 +74,27 @@ export async function writeLlama2c(checkpoint: Checkpoint, sink: ByteSink, optio
     await writeQuantized(weights.get(name)!, own, 'scales', sink, scheme);
   }
   return diagnostics;
+}
+
+/** Bytes of the file that writeLlama2c writes with the same arguments; undefined for v1-experimental. Throws DiagnosticError as that does. */
+export function llama2cByteLength(checkpoint: Checkpoint, options: WriteOptions): number | undefined {
+  if (options.variant === 'v1-experimental') return undefined;
+  const config = configFor(checkpoint, options, checkpoint.format);
+  return Number(derivedSize(options.variant, config, groupsFor(config, options, checkpoint.format).groupSize));
+}
+
+function configFor(checkpoint: Checkpoint, { variant, allowLoss }: WriteOptions, source: string): Llama2cConfig {
+  const config = configOf(checkpoint);
+  if (variant !== 'v1-int8' && variant !== 'v1-experimental') return config;
+  if (!config.shared_classifier && !allowLoss) {
+    throw new DiagnosticError([llama2cDiagnostic('LLAMA2C_WRITE_UNTIED', source, { message: `${variant} cannot hold output.weight, and this model's classifier is not shared` })]);
+  }
+  return { ...config, shared_classifier: true };
+}
+
+function groupsFor(config: Llama2cConfig, options: WriteOptions, source: string): { groupSize: number; diagnostics: Diagnostic[] } {
+  const { variant } = options;
+  return int8Variants.has(variant) && variant !== 'v1-experimental' ? chooseGroupSize(config, options, source) : { groupSize: 0, diagnostics: [] };
 }
 
 function u32(value: number): Uint8Array {
@@ -120,14 +136,14 @@ const refusedGroups = (source: string, message: string): DiagnosticError => new 
 
 /** model.py@e9cbe3e: halve from 64 until the tensor's own element count divides. */
 function experimentalGroupSize(shape: readonly number[], wanted: number): number {
-  const elementCount = shape[0]! * shape[1]!;
+  const elements = shape[0]! * shape[1]!;
   let groupSize = wanted;
-  while (elementCount % groupSize !== 0) groupSize = Math.floor(groupSize / 2);
+  while (elements % groupSize !== 0) groupSize = Math.floor(groupSize / 2);
   return groupSize;
 }
 
-/** A logical weight: plain f32, or int8 values and their scales. */
-type Weight = { readonly kind: 'f32'; readonly tensor: TensorInfo } | { readonly kind: 'packed'; readonly packed: PackedTensor; readonly values: TensorInfo; readonly scales: TensorInfo };
+/** A logical weight: one tensor of floats, or int8 values and their scales. */
+type Weight = { readonly kind: 'float'; readonly tensor: TensorInfo; readonly codec: Codec } | { readonly kind: 'packed'; readonly packed: PackedTensor; readonly values: TensorInfo; readonly scales: TensorInfo };
 
 /** Finds every tensor that the layout needs before the first byte is written. Frequency tables may be absent: they are computed. */
 function checkWeights(checkpoint: Checkpoint, needed: readonly TensorSpec[], source: string): Map<string, Weight> {
@@ -144,14 +160,25 @@ function checkWeights(checkpoint: Checkpoint, needed: readonly TensorSpec[], sou
       problems.push(llama2cDiagnostic('LLAMA2C_WRITE_TENSOR', source, { pointer: `/tensors/${name}`, message: `${name} should have shape [${shape.join(', ')}] and ${actual ? `has [${actual.join(', ')}]` : 'is missing'}` }));
     } else if (entry) {
       weights.set(name, { kind: 'packed', packed: entry, values: findTensor(checkpoint, entry.parts.values!), scales: findTensor(checkpoint, entry.parts.scales!) });
-    } else if (tensor!.dtype.name === 'F32') {
-      weights.set(name, { kind: 'f32', tensor: tensor! });
+    } else if (tensor!.strides) {
+      problems.push(llama2cDiagnostic('LLAMA2C_WRITE_TENSOR', source, { pointer: `/tensors/${name}`, message: `${name} is a view with strides; only contiguous tensors can be written` }));
     } else {
-      problems.push(llama2cDiagnostic('LLAMA2C_WRITE_TENSOR', source, { pointer: `/tensors/${name}`, message: `${name} is ${tensor!.dtype.name}; only F32 and llama2.c's own int8 can be written` }));
+      const codec = floatCodec(tensor!);
+      if (codec) weights.set(name, { kind: 'float', tensor: tensor!, codec });
+      else problems.push(llama2cDiagnostic('LLAMA2C_WRITE_TENSOR', source, { pointer: `/tensors/${name}`, message: `${name} is ${tensor!.dtype.name}; only floats, blocks of floats and llama2.c's own int8 can be written` }));
     }
   }
   if (problems.length > 0) throw new DiagnosticError(problems);
   return weights;
+}
+
+function floatCodec({ dtype }: TensorInfo): Codec | undefined {
+  try {
+    return codecOf(dtype);
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
 }
 
 const schemeOf = ({ scheme }: PackedTensor): PackedScheme => (scheme === llama2cQ8Wmax.scheme ? llama2cQ8Wmax : llama2cQ8);
@@ -167,14 +194,17 @@ async function writeFloats(name: string, weights: ReadonlyMap<string, Weight>, c
 
 /** The values of a weight in f32, in chunks whose length is a multiple of `multiple` (but for the last). */
 async function* floatChunks(weight: Weight, multiple: number): AsyncGenerator<Float32Array> {
-  const own = weight.kind === 'packed' ? weight.packed.groupSize! : 1;
+  const own = weight.kind === 'packed' ? weight.packed.groupSize! : weight.codec.dtype.blockSize;
   const step = leastCommonMultiple(multiple, own);
   const chunkElements = Math.max(1, Math.floor(CHUNK_ELEMENTS / step)) * step;
-  const elements = weight.kind === 'f32' ? weight.tensor.location.length / 4 : weight.values.location.length;
+  const elements = elementCount(weight.kind === 'float' ? weight.tensor.shape : weight.packed.shape);
   for (let first = 0; first < elements; first += chunkElements) {
     const length = Math.min(chunkElements, elements - first);
-    if (weight.kind === 'f32') {
-      yield float32s(await weight.tensor.location.source.read(weight.tensor.location.offset + first * 4, length * 4));
+    if (weight.kind === 'float') {
+      const { tensor, codec } = weight;
+      const bytesOf = (count: number) => (count / codec.dtype.blockSize) * codec.dtype.bytesPerBlock;
+      const bytes = await tensor.location.source.read(tensor.location.offset + bytesOf(first), bytesOf(length));
+      yield codec.dtype.name === 'F32' ? float32s(bytes) : codec.dequantize(bytes);
       continue;
     }
     const { values, scales, packed } = weight;
