@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 
@@ -34,5 +35,12 @@ describe('the weightspec command', () => {
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     const [code] = (await once(child, 'close')) as [number];
     expect({ code, stderr }).toEqual({ code: 2, stderr: '' });
+  });
+  it.skipIf(!existsSync('/dev/full'))('says that the disk is full, and does not blame the file for it', () => {
+    const full = openSync('/dev/full', 'w');
+    const { status, stderr } = spawnSync(process.execPath, [bin, 'codes'], { stdio: ['ignore', full, 'pipe'], encoding: 'utf8' });
+    closeSync(full);
+    expect(status).toBe(2);
+    expect(stderr).toMatch(/^error: the output cannot be written: ENOSPC[^\n]*\n$/);
   });
 });
