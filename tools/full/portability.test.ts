@@ -1,11 +1,11 @@
 // The specifications in specs/**/*.ksy, outside JavaScript: compiled to Python, Java, C++ and Rust. The Python parsers must
-// parse every valid llama2.c fixture and generated files, and agree with the JavaScript reading of them. Java, C++ and Rust
+// parse every valid fixture and generated files, and agree with the JavaScript reading of them. Java, C++ and Rust
 // are compiled where a compiler and the Kaitai runtime are at hand (Java's comes from Maven; C++ and Rust have theirs in no
 // registry: KAITAI_CPP_RUNTIME and KAITAI_RUST_RUNTIME may name checkouts); otherwise they are named as emitted only.
-import { generateLlama2c, generateLlama2cTokenizer, llama2cVariants, readTokenizerWithKaitai, readWithKaitai, tokenizerGenerations } from '@weightspec/oracles';
+import { generateGgmlQwen, generateLlama2c, generateLlama2cTokenizer, llama2cVariants, readGgmlQwenWithKaitai, readTokenizerWithKaitai, readWithKaitai, tokenizerGenerations } from '@weightspec/oracles';
 import { load as parseYaml } from 'js-yaml';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -95,6 +95,16 @@ def weights(file):
     return {'header': dict([(field, getattr(config, field)) for field in fields], vocab_size=config.num_vocab),
             'directory': sorted(rows, key=lambda row: row[1])}
 
+def qwen(file):
+    tensors = [file.wte]
+    for layer in file.layers:
+        tensors += [layer.ln_1, layer.attn_c_attn_weight, layer.attn_c_attn_bias, layer.attn_c_proj, layer.ln_2, layer.mlp_w1, layer.mlp_w2, layer.mlp_c_proj]
+    tensors += [file.ln_f, file.lm_head]
+    fields = ['ggml_type', 'vocab_size', 'hidden_size', 'num_attention_heads', 'num_kv_heads', 'num_hidden_layers',
+              'intermediate_size', 'max_length', 'eos_token_id', 'pad_token_id', 'im_start_id', 'im_end_id']
+    return {'header': dict((field, getattr(file.header, field)) for field in fields), 'doubled': file.is_intermediate_doubled,
+            'directory': [[tensor.record.name, tensor.ofs_data, tensor.len_data] for tensor in tensors]}
+
 def tokens(file):
     return {'pieces': [token.piece.hex() for token in file.tokens], 'scores': [getattr(token, 'score', None) for token in file.tokens]}
 
@@ -104,7 +114,7 @@ for path, module, parameter in json.load(sys.stdin):
     with open(path, 'rb') as stream:
         io = KaitaiStream(stream)
         file = parser(io) if parameter is None else parser(parameter, io)
-        readings.append(tokens(file) if 'tokenizer' in module else weights(file))
+        readings.append(qwen(file) if module == 'ggml_qwen' else tokens(file) if 'tokenizer' in module else weights(file))
 json.dump(readings, sys.stdout)
 `;
 
@@ -119,6 +129,11 @@ interface Job {
 
 /** The JavaScript readings of one file in the terms of the Python script: two where gen4 and gen5 share a framing. Throws when no layout fits: every file here is valid. */
 function jobsFor(path: string): Job[] {
+  const qwen = readGgmlQwenWithKaitai(path);
+  if (qwen.accepted) {
+    const { header, doubled, directory } = qwen;
+    return [{ path, module: 'ggml_qwen', parameter: null, expected: { header, doubled, directory: directory.map(({ name, offset, length }) => [name, offset, length]) } }];
+  }
   const reading = readWithKaitai(path);
   if (reading.accepted) {
     const { dim, hidden_dim, n_layers, n_heads, n_kv_heads, max_seq_len, vocab_size } = reading.header;
@@ -140,8 +155,10 @@ function jobsFor(path: string): Job[] {
 }
 
 function validFixtures(): string[] {
-  const folder = join(root, 'fixtures/llama2c/valid');
-  return existsSync(folder) ? readdirSync(folder).filter((name) => name.endsWith('.bin')).map((name) => join(folder, name)) : [];
+  return ['llama2c', 'ggml-qwen'].flatMap((format) => {
+    const folder = join(root, 'fixtures', format, 'valid');
+    return readdirSync(folder).filter((name) => name.endsWith('.bin')).map((name) => join(folder, name));
+  });
 }
 
 function generatedFiles(): string[] {
@@ -155,6 +172,7 @@ function generatedFiles(): string[] {
   return [
     ...llama2cVariants.flatMap((variant) => [true, false].map((shared) => write(`${variant}-${shared ? 'shared' : 'unshared'}.bin`, generateLlama2c({ ...shape, variant, shared, groupChoice: 3, headerBytes: shared ? 256 : 128, seed: 7 })))),
     ...tokenizerGenerations.map((generation) => write(`tokenizer-${generation}.bin`, generateLlama2cTokenizer(generation, 9, 7))),
+    ...[0, 2].map((typeId) => write(`ggml-qwen-${typeId}.bin`, generateGgmlQwen({ typeId, vocabSize: 20, hiddenSize: 64, heads: 4, layers: 11, ffn: 64, maxLength: 16, tokenIds: [1, 0, 3, 4], undoubled: typeId === 2, noisyPadding: true, seed: 7 }))),
   ];
 }
 
@@ -167,7 +185,7 @@ describe('the Python parsers', () => {
       return skipped(skip, 'Python parsers emitted, not run: kaitaistruct 0.11 cannot be installed from PyPI');
     }
     const jobs = [...validFixtures(), ...generatedFiles()].flatMap(jobsFor);
-    expect(new Set(jobs.map(({ module }) => module)).size).toBe(llama2cVariants.length + tokenizerGenerations.length);
+    expect(new Set(jobs.map(({ module }) => module)).size).toBe(llama2cVariants.length + tokenizerGenerations.length + 1);
     const output = mustRun(python, ['-c', PYTHON], { input: JSON.stringify(jobs.map(({ path, module, parameter }) => [path, module, parameter])), env: { ...process.env, PYTHONPATH: join(work, 'python') } });
     const readings = JSON.parse(output) as unknown[];
     expect(readings).toHaveLength(jobs.length);
