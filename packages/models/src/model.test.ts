@@ -65,6 +65,45 @@ describe('modelOf a llama2.c checkpoint', () => {
   });
 });
 
+describe('modelOf a checkpoint of qwen.cpp', () => {
+  /** One layer, h = 64, 2 heads, FFN 96, in Q4_0: 36 bytes a row of 64. */
+  const layer = 'transformer.h.0.';
+  const shapes: readonly (readonly [string, readonly number[]])[] = [
+    ['transformer.wte.weight', [32, 64]], [`${layer}ln_1.weight`, [64]], [`${layer}attn.c_attn.weight`, [192, 64]], [`${layer}attn.c_attn.bias`, [192]], [`${layer}attn.c_proj.weight`, [64, 64]],
+    [`${layer}ln_2.weight`, [64]], [`${layer}mlp.w1.weight`, [96, 64]], [`${layer}mlp.w2.weight`, [96, 64]], [`${layer}mlp.c_proj.weight`, [64, 96]], ['transformer.ln_f.weight', [64]], ['lm_head.weight', [32, 64]],
+  ];
+  const metadata = { vocab_size: 32, hidden_size: 64, num_attention_heads: 2, num_kv_heads: 2, num_hidden_layers: 1, intermediate_size: 192, max_length: 16, eos_token_id: 29, im_start_id: 30, im_end_id: 31 };
+  const file: Checkpoint = { format: 'ggml-qwen', variant: 'q4_0', metadata, tensors: shapes.map(([name, shape]) => tensor(name, shape, shape.length === 2 ? 'Q4_0' : 'F32')) };
+
+  it('takes q, k and v, and their biases, as thirds of c_attn where they lie', () => {
+    const { weights } = modelOf(file);
+    const place = (name: string) => {
+      const { shape, parts } = weights.get(`layers.0.attention.${name}`)!;
+      return [shape, parts.values?.location.offset, parts.values?.location.length];
+    };
+    expect(['wq.weight', 'wk.weight', 'wv.weight'].map(place)).toEqual([0, 1, 2].map((third) => [[64, 64], third * 64 * 36, 64 * 36]));
+    expect(['wq.bias', 'wk.bias', 'wv.bias'].map(place)).toEqual([0, 1, 2].map((third) => [[64], third * 64 * 4, 64 * 4]));
+  });
+  it('takes w2 for the gate and w1 for what it gates, the FFN’s width from w1, and stop ids from the header', () => {
+    const { config: own, program, weights, stopTokens } = modelOf(file);
+    expect(own).toMatchObject({ architecture: 'qwen1', hiddenDim: 96, headDim: 32, normEps: 1e-6, ropeTheta: 10000, ropeStyle: 'halves', tiedEmbeddings: false });
+    const swiglu = program.ops.find(({ op }) => op === 'swiglu');
+    const storedAs = (out: string) => program.ops.flatMap((op) => (op.op === 'matmul' && op.out === out ? [weights.get(op.weight)?.parts.values?.name] : []));
+    expect(swiglu).toMatchObject({ gate: 'gate', up: 'up' });
+    expect([storedAs('gate'), storedAs('up')]).toEqual([[`${layer}mlp.w2.weight`], [`${layer}mlp.w1.weight`]]);
+    expect(stopTokens).toEqual([29, 30, 31]);
+  });
+  it('has biases on q, k and v and on nothing else', () => {
+    const biased = modelOf(file).program.ops.flatMap((op) => (op.op === 'matmul' && op.bias !== undefined ? [op.bias] : []));
+    expect(biased).toEqual(['q', 'k', 'v'].map((part) => `layers.0.attention.w${part}.bias`));
+  });
+  it('refuses grouped queries (MODEL_CONFIG), and names a c_attn of another shape once (MODEL_WEIGHTS)', () => {
+    expect(() => modelOf({ ...file, metadata: { ...metadata, num_kv_heads: 1 } })).toThrow(/^MODEL_CONFIG: .*1 kv heads and 2 heads/);
+    const tensors = file.tensors.map((each) => (each.name.endsWith('c_attn.weight') ? tensor(each.name, [128, 64], 'Q4_0') : each));
+    expect(() => modelOf({ ...file, tensors })).toThrow(/^MODEL_WEIGHTS: transformer\.h\.0\.attn\.c_attn\.weight is \[128, 64\], not \[192, 64\]$/);
+  });
+});
+
 describe('decoderProgram', () => {
   it('is 15 ops a layer, an embedding, a norm and a classifier', () => {
     const { ops, kvWidth } = decoderProgram(config);
