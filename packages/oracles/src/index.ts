@@ -10,3 +10,5 @@ export { readGgmlQwenWithKaitai } from './ggml-qwen.kaitai.js';
 export { readGgmlQwenWithBinaryParser } from './ggml-qwen.binary-parser.js';
 export { generateGgmlQwen, mutateGgmlQwen, planGgmlQwen, writeSparseGgmlQwen, type GgmlQwenPlan, type GgmlQwenRecipe, type GgmlQwenRecord } from './generate-ggml-qwen.js';
 export { ggmlQwenFields, type GgmlQwenHeader, type GgmlQwenReading, type GgmlQwenTensor } from './ggml-qwen.reading.js';
+export { damageSafetensors, generateSafetensors } from './generate-safetensors.js';
+export { readSafetensorsWithKaitai, type SafetensorsPlace, type SafetensorsReading } from './safetensors.kaitai.js';

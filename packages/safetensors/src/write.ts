@@ -1,0 +1,122 @@
+/**
+ * Writes safetensors files, tensor by tensor. The header is what safetensors 0.8's `serialize` writes: compact JSON,
+ * `__metadata__` first, padded with spaces to a multiple of 8. Clauses S-7.
+ */
+import { DiagnosticError, byteLength, elementCount, type ByteSink, type Checkpoint, type Diagnostic, type TensorInfo } from '@weightspec/core';
+import { safetensorsDiagnostic, type SafetensorsCode } from './codes.js';
+import { contiguousChunks } from './contiguous.js';
+import { dtypeRank } from './dtypes.js';
+import { quoted, tensorPointer } from './findings.js';
+import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from './header.js';
+
+export interface WriteSafetensorsOptions {
+  /** `__metadata__`; absent: none is written. transformers wants `{ format: 'pt' }`. */
+  readonly metadata?: Readonly<Record<string, string>>;
+  /**
+   * `canonical` (default): by dtype descending, then name bytes, as the safetensors library orders tensors, which keeps
+   * every tensor aligned. `given`: as in the array.
+   */
+  readonly order?: 'canonical' | 'given';
+}
+
+const encoder = new TextEncoder();
+
+/** Writes `checkpoint` in its own order: byte-exact for files whose header is in file order, compact and padded to 8. */
+export async function write(checkpoint: Checkpoint, sink: ByteSink): Promise<void> {
+  const stored = checkpoint.metadata[METADATA_KEY];
+  const isObject = typeof stored === 'object' && stored !== null && !Array.isArray(stored);
+  // Values that are not strings are refused below.
+  const metadata = isObject ? (stored as Readonly<Record<string, string>>) : undefined;
+  await writeSafetensors(checkpoint.tensors, sink, { metadata, order: 'given' });
+}
+
+/**
+ * Writes `tensors` as one file. Views with strides are written contiguously. Throws DiagnosticError, before the first
+ * byte is written, for what the format cannot hold; RangeError when a tensor's source gives another number of bytes.
+ */
+export async function writeSafetensors(tensors: readonly TensorInfo[], sink: ByteSink, options: WriteSafetensorsOptions = {}): Promise<void> {
+  const { metadata, order = 'canonical' } = options;
+  const sorted = order === 'canonical' ? canonicalOrder(tensors) : tensors;
+  await sink.write(encodeHeader(sorted, metadata));
+  for (const tensor of sorted) {
+    const start = sink.position;
+    for await (const chunk of contiguousChunks(tensor)) await sink.write(chunk);
+    if (sink.position - start !== storedBytes(tensor)) throw new RangeError(`${tensor.name}: ${sink.position - start} bytes were written where its shape takes ${storedBytes(tensor)}`);
+  }
+}
+
+/** Header length, JSON and padding of a file with `tensors` in this order. Throws DiagnosticError for what the format cannot hold. */
+export function encodeHeader(tensors: readonly TensorInfo[], metadata?: Readonly<Record<string, string>>): Uint8Array {
+  const problems = [...checkMetadata(metadata), ...checkTensors(tensors)];
+  if (problems.length > 0) throw new DiagnosticError(problems);
+  const members: string[] = metadata ? [`"${METADATA_KEY}":${JSON.stringify(metadata)}`] : [];
+  let end = 0;
+  for (const tensor of tensors) {
+    const begin = end;
+    end += storedBytes(tensor);
+    members.push(`${JSON.stringify(tensor.name)}:{"dtype":"${tensor.dtype.name}","shape":[${tensor.shape.join(',')}],"data_offsets":[${begin},${end}]}`);
+  }
+  const json = encoder.encode(`{${members.join(',')}}`);
+  const headerBytes = Math.ceil(json.length / 8) * 8;
+  if (headerBytes > MAX_HEADER_BYTES) throw new DiagnosticError([refusal('SAFETENSORS_WRITE_HEADER_TOO_LARGE', undefined, `the header would have ${headerBytes} bytes; the limit is ${MAX_HEADER_BYTES}`)]);
+  const bytes = new Uint8Array(LENGTH_BYTES + headerBytes).fill(0x20);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(headerBytes), true);
+  bytes.set(json, LENGTH_BYTES);
+  return bytes;
+}
+
+/** By dtype descending, then UTF-8 bytes of the name ascending. */
+function canonicalOrder(tensors: readonly TensorInfo[]): readonly TensorInfo[] {
+  const keyed = tensors.map((tensor) => ({ tensor, rank: dtypeRank(tensor.dtype) }));
+  return keyed.toSorted((a, b) => b.rank - a.rank || compareCodePoints(a.tensor.name, b.tensor.name)).map(({ tensor }) => tensor);
+}
+
+/** Orders text as its UTF-8 bytes do. Only surrogates (above U+FFFF) sort otherwise in UTF-16. */
+export function compareCodePoints(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let i = 0; i < length; i++) {
+    const [left, right] = [a.charCodeAt(i), b.charCodeAt(i)];
+    if (left === right) continue;
+    const [leftHigh, rightHigh] = [isSurrogate(left), isSurrogate(right)];
+    return leftHigh === rightHigh ? left - right : leftHigh ? 1 : -1;
+  }
+  return a.length - b.length;
+}
+
+const isSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdfff;
+const isUnicode = (text: string): boolean => !/\p{Surrogate}/u.test(text);
+const storedBytes = ({ dtype, shape }: TensorInfo): number => byteLength(dtype, elementCount(shape));
+
+const refusal = (code: SafetensorsCode, pointer: string | undefined, message: string): Diagnostic => safetensorsDiagnostic(code, 'safetensors writer', { message, ...(pointer === undefined ? {} : { pointer }) });
+
+function checkMetadata(metadata: Readonly<Record<string, unknown>> = {}): Diagnostic[] {
+  return Object.entries(metadata).flatMap(([key, value]) => {
+    const fits = typeof value === 'string' && isUnicode(key) && isUnicode(value);
+    return fits ? [] : [refusal('SAFETENSORS_WRITE_METADATA', '/metadata', `the metadata value of ${quoted(key)} is no Unicode string`)];
+  });
+}
+
+function checkTensors(tensors: readonly TensorInfo[]): Diagnostic[] {
+  const names = new Set<string>();
+  return tensors.flatMap((tensor) => {
+    const { name } = tensor;
+    const repeated = names.has(name);
+    names.add(name);
+    if (repeated || name === METADATA_KEY || !isUnicode(name)) {
+      const why = repeated ? 'stands twice' : name === METADATA_KEY ? 'is reserved' : 'is no Unicode text';
+      return [refusal('SAFETENSORS_WRITE_NAME', tensorPointer(name), `the name ${quoted(name)} ${why}`)];
+    }
+    const problem = tensorProblem(tensor);
+    return problem ? [refusal('SAFETENSORS_WRITE_TENSOR', tensorPointer(name), `${quoted(name)} ${problem}`)] : [];
+  });
+}
+
+function tensorProblem({ dtype, shape, strides, location }: TensorInfo): string | undefined {
+  if (dtypeRank(dtype) < 0) return `has the type ${dtype.name}, which safetensors does not have`;
+  if (!shape.every((dimension) => Number.isSafeInteger(dimension) && dimension >= 0)) return `has the shape [${shape.join(', ')}]`;
+  const elements = elementCount(shape);
+  if (!Number.isSafeInteger(elements)) return `has the shape [${shape.join(', ')}]`;
+  if (elements % dtype.blockSize !== 0) return `has ${elements} elements of ${dtype.name}, which do not fill whole bytes`;
+  if (!strides && location.length !== byteLength(dtype, elements)) return `has ${location.length} bytes where ${dtype.name} [${shape.join(', ')}] takes ${byteLength(dtype, elements)}`;
+  return undefined;
+}
