@@ -91,7 +91,7 @@ export const IO_CODES = {
     summary: 'Only http:, https: and file: addresses can be opened, without a user name or password in them.',
     clause: 'packages/io#IO_UNSUPPORTED_URL',
     rationale: 'Credentials in an address end up in messages and logs.',
-    hint: 'Use an http(s) URL, and pass credentials in the request headers.',
+    hint: 'Use an http(s) URL; a program may pass credentials in the request headers.',
   },
   IO_NETWORK: {
     severity: 'error',
@@ -126,7 +126,7 @@ export const IO_CODES = {
     summary: 'The server sends whole files only; it ignores Range.',
     clause: 'packages/io#IO_NO_RANGE_SUPPORT',
     rationale: 'Reading a header must not silently transfer a whole model.',
-    hint: 'Download the file first, or pass download: true for a file that fits into memory.',
+    hint: 'Download the file first; a program may pass download: true for a file that fits into memory.',
   },
   IO_DOWNLOAD_TOO_LARGE: {
     severity: 'error',
