@@ -31,11 +31,11 @@ async function written(checkpoint: Checkpoint, variant: Llama2cVariant): Promise
 
 describe('writeLlama2c', () => {
   it.each(['f16', 'bf16', 'q8_0', 'q4_1'] as const)('writes from %s what it writes from the same values in f32, in every variant', async (type) => {
-    for (const variant of llama2cVariants) expect(Buffer.compare(await written(model(type, false), variant), await written(model(type, true), variant)), `${variant}`).toBe(0);
+    for (const variant of llama2cVariants) expect(Buffer.compare(await written(model(type, false), variant), await written(model(type, true), variant)), `as ${variant}`).toBe(0);
   });
   it('says beforehand how long the file will be', async () => {
     for (const variant of llama2cVariants.filter((name) => name !== 'v1-experimental')) {
-      expect(llama2cByteLength(model('f16', false), { variant }), `${variant}`).toBe((await written(model('f16', false), variant)).length);
+      expect(llama2cByteLength(model('f16', false), { variant }), `as ${variant}`).toBe((await written(model('f16', false), variant)).length);
     }
   });
   it('refuses integers and views with strides (LLAMA2C_WRITE_TENSOR)', async () => {
