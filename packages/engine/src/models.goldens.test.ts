@@ -5,29 +5,24 @@
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { byteLength, dtype, elementCount, type Checkpoint, type Op, type TensorInfo } from '@weightspec/core';
+import { byteLength, elementCount, type Checkpoint, type Op, type TensorInfo } from '@weightspec/core';
 import { memorySource } from '@weightspec/io';
 import { referenceBackend } from '@weightspec/kernels';
 import { fuseStacked, hfRowOf, joinMetaShards, metaNames, metaShardAxis, modelOf, permuteRopeRows, sliceRows, splitStacked, type BesideModel } from '@weightspec/models';
 import { sharedData } from '@weightspec/oracles';
+import { safetensors } from '@weightspec/safetensors';
 import { compareTrace, describeDeparture, generate, loadModel, logits, type LoadedModel } from './index.js';
 
 const BOUND = 1e-4;
 
-/** A safetensors file that is known to be sound: u64 header length, JSON, tensors. For the goldens; readers have their own package. */
-function readSound(path: string): TensorInfo[] {
-  const bytes = readFileSync(path);
-  const headerLength = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.toString('utf8', 8, 8 + headerLength)) as Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>;
-  const source = memorySource(bytes, path);
-  return Object.entries(header).filter(([name]) => name !== '__metadata__').map(([name, { dtype: type, shape, data_offsets: [start, end] }]) => (
-    { name, dtype: dtype(type), shape, location: { source, offset: 8 + headerLength + start, length: end - start } }
-  ));
+async function tensorsIn(path: string): Promise<readonly TensorInfo[]> {
+  const { checkpoint, diagnostics } = await safetensors.read(memorySource(readFileSync(path), path));
+  if (!checkpoint) throw new Error(JSON.stringify(diagnostics));
+  return checkpoint.tensors;
 }
 async function floatsOf(tensor: TensorInfo): Promise<Float32Array> {
-  const bytes = await tensor.location.source.read(tensor.location.offset, tensor.location.length);
   expect(tensor.dtype.name).toBe('F32');
-  return new Float32Array(bytes.slice().buffer);
+  return new Float32Array((await bytesOf(tensor)).slice().buffer);
 }
 const checkpointOf = (tensors: readonly TensorInfo[]): Checkpoint => ({ format: 'safetensors', variant: 'test', metadata: {}, tensors });
 
@@ -42,7 +37,7 @@ interface ModelGolden {
 }
 async function goldenOf(folder: string): Promise<ModelGolden> {
   const { cases } = JSON.parse(readFileSync(`${folder}/golden.json`, 'utf8')) as { cases: Case[] };
-  const byName = async (name: string) => new Map(await Promise.all(readSound(`${folder}/${name}`).map(async (tensor) => [tensor.name, await floatsOf(tensor)] as const)));
+  const byName = async (name: string) => new Map(await Promise.all((await tensorsIn(`${folder}/${name}`)).map(async (tensor) => [tensor.name, await floatsOf(tensor)] as const)));
   const rows = await byName('golden_logits.safetensors');
   return { cases, logits: cases.map((_, i) => rows.get(`prompt${i}.logits`)!), trace: await byName('golden_trace_prompt3.safetensors') };
 }
@@ -72,7 +67,7 @@ async function outcomes(model: LoadedModel, { cases, logits: expected }: ModelGo
 
 interface Variant {
   readonly name: string;
-  readonly tensors: () => Promise<readonly TensorInfo[]> | readonly TensorInfo[];
+  readonly tensors: () => Promise<readonly TensorInfo[]>;
   readonly beside: () => BesideModel;
 }
 
@@ -122,30 +117,30 @@ async function asShards(tensors: readonly TensorInfo[], count: number, generatio
 }
 
 const llama = folderOf('llama3-tiny');
-const llamaHf = () => readSound(`${llama}/hf/model.safetensors`);
+const llamaHf = () => tensorsIn(`${llama}/hf/model.safetensors`);
 const llamaConfig = () => ({ config: jsonIn(llama, 'hf/config.json') });
 const llamaParams = () => ({ params: jsonIn(llama, 'meta-1/params.json'), maxSeqLen: 128 });
 const llamaVariants: readonly Variant[] = [
   { name: 'as Hugging Face has it', tensors: llamaHf, beside: llamaConfig },
-  { name: 'under Meta’s names, with params.json', tensors: async () => asMeta(llamaHf(), 16), beside: llamaParams },
-  { name: 'under Meta’s names, with config.json', tensors: async () => asMeta(llamaHf(), 16), beside: llamaConfig },
-  { name: 'in two shards of Llama 3’s cut', tensors: async () => joinMetaShards(await asShards(await asMeta(llamaHf(), 16), 2, 'llama3')).tensors, beside: llamaParams },
-  { name: 'in four shards of Llama 2’s cut', tensors: async () => joinMetaShards(await asShards(await asMeta(llamaHf(), 16), 4, 'llama2')).tensors, beside: llamaParams },
-  { name: 'stacked as vLLM does and split again', tensors: () => splitStacked(fuseStacked(llamaHf()), { q: 64, kv: 32 }), beside: llamaConfig },
+  { name: 'under Meta’s names, with params.json', tensors: async () => asMeta(await llamaHf(), 16), beside: llamaParams },
+  { name: 'under Meta’s names, with config.json', tensors: async () => asMeta(await llamaHf(), 16), beside: llamaConfig },
+  { name: 'in two shards of Llama 3’s cut', tensors: async () => joinMetaShards(await asShards(await asMeta(await llamaHf(), 16), 2, 'llama3')).tensors, beside: llamaParams },
+  { name: 'in four shards of Llama 2’s cut', tensors: async () => joinMetaShards(await asShards(await asMeta(await llamaHf(), 16), 4, 'llama2')).tensors, beside: llamaParams },
+  { name: 'stacked as vLLM does and split again', tensors: async () => splitStacked(fuseStacked(await llamaHf()), { q: 64, kv: 32 }), beside: llamaConfig },
 ];
 
 const qwen2 = folderOf('qwen2-tiny');
 const shardsOfQwen2 = [1, 2, 3].map((k) => `${qwen2}/bf16-sharded-safetensors/model-0000${k}-of-00003.safetensors`);
 const qwen2Variants: readonly Variant[] = [
-  ...['f32', 'f16', 'bf16'].map((type) => ({ name: type, tensors: () => readSound(`${qwen2}/${type}/model.safetensors`), beside: () => ({ config: jsonIn(qwen2, `${type}/config.json`) }) })),
-  { name: 'bf16 in three files', tensors: () => shardsOfQwen2.flatMap(readSound), beside: () => ({ config: jsonIn(qwen2, 'bf16-sharded-safetensors/config.json') }) },
-  { name: 'with rope_parameters of transformers v5', tensors: () => readSound(`${qwen2}/f32/model.safetensors`), beside: () => ({ config: jsonIn(qwen2, 'config_v5_rope_parameters.json') }) },
-  { name: 'stacked, biases too, and split again', tensors: () => splitStacked(fuseStacked(readSound(`${qwen2}/f32/model.safetensors`)), { q: 64, kv: 32 }), beside: () => ({ config: jsonIn(qwen2, 'f32/config.json') }) },
+  ...['f32', 'f16', 'bf16'].map((type) => ({ name: type, tensors: () => tensorsIn(`${qwen2}/${type}/model.safetensors`), beside: () => ({ config: jsonIn(qwen2, `${type}/config.json`) }) })),
+  { name: 'bf16 in three files', tensors: async () => (await Promise.all(shardsOfQwen2.map(tensorsIn))).flat(), beside: () => ({ config: jsonIn(qwen2, 'bf16-sharded-safetensors/config.json') }) },
+  { name: 'with rope_parameters of transformers v5', tensors: () => tensorsIn(`${qwen2}/f32/model.safetensors`), beside: () => ({ config: jsonIn(qwen2, 'config_v5_rope_parameters.json') }) },
+  { name: 'stacked, biases too, and split again', tensors: async () => splitStacked(fuseStacked(await tensorsIn(`${qwen2}/f32/model.safetensors`)), { q: 64, kv: 32 }), beside: () => ({ config: jsonIn(qwen2, 'f32/config.json') }) },
 ];
 
 const qwen1 = folderOf('qwen1-tiny');
 const qwen1Variants: readonly Variant[] = [
-  { name: 'bf16', tensors: () => readSound(`${qwen1}/bf16/model.safetensors`), beside: () => ({ config: jsonIn(qwen1, 'bf16/config.json') }) },
+  { name: 'bf16', tensors: () => tensorsIn(`${qwen1}/bf16/model.safetensors`), beside: () => ({ config: jsonIn(qwen1, 'bf16/config.json') }) },
 ];
 
 describe.each([['llama3-tiny', llama, llamaVariants], ['qwen2-tiny', qwen2, qwen2Variants], ['qwen1-tiny', qwen1, qwen1Variants]] as const)('%s', (_, folder, variants) => {
@@ -197,7 +192,7 @@ describe.skipIf(!qwen2)('compareTrace', () => {
   });
   it('knows the two orders of a rotated head apart', async () => {
     const { trace, cases } = await goldenOf(llama);
-    const model = await loadModel(checkpointOf(llamaHf()), { beside: llamaConfig() });
+    const model = await loadModel(checkpointOf(await llamaHf()), { beside: llamaConfig() });
     expect((await compareTrace(model, cases[3]!.prompt, trace)).departure?.name).toBe('l0.q_rope');
     expect(Array.from({ length: 4 }, (_, i) => hfRowOf(i, 4))).toEqual([0, 2, 1, 3]);
   });
