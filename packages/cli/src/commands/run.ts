@@ -37,7 +37,7 @@ async function generateAndPrint({ path, model }: ReadyModel, options: RunCommand
   const promptTokens = options.tokens ?? (tokenizer ? encodePrompt(tokenizer, options) : []);
   assertTokens(promptTokens, model);
 
-  const { stopTokens } = model;
+  const stopTokens = stopTokensFor(model, tokenizer);
   const onlyAnswer = options.chat === true && !options.printIds;
   const writer = options.printIds || !tokenizer ? idWriter(terminal) : textWriter(tokenizer, terminal, onlyAnswer ? promptTokens.at(-1) : undefined);
   for (const id of onlyAnswer ? [] : promptTokens) writer.push(id);
@@ -63,6 +63,12 @@ function encodePrompt(tokenizer: Tokenizer, { prompt = '', chat }: RunCommandOpt
   }
   if (tokenizer.controlId?.('<|im_start|>') === undefined) throw new CliError('CLI_NO_CHAT', 'this model’s vocabulary has no <|im_start|> and <|im_end|>, so that its chat format is not known');
   return chatMlPrompt(tokenizer, [{ role: 'user', content: prompt }]);
+}
+
+/** The model's own, or where nothing beside the weights names any (Meta's params.json), those of its vocabulary: Llama 3's tokenizer.py has these two. */
+export function stopTokensFor({ stopTokens }: Pick<LoadedModel, 'stopTokens'>, tokenizer: Tokenizer | undefined): readonly number[] {
+  if (stopTokens.length > 0) return stopTokens;
+  return [tokenizer?.eosId, tokenizer?.controlId?.('<|eot_id|>')].filter((id) => id !== undefined);
 }
 
 /** A sampled text can be had again only with its seed, so a seed that was not given is printed. */
