@@ -57,7 +57,7 @@ export type LayoutDecision = 'interleaved' | 'contiguous' | 'both' | 'neither';
 
 /**
  * A single damaged scale must not make the whole layout unreadable: the reading under which more groups are plausible wins,
- * if at least nine in ten are. Chance agreement of weights read as scales is about three in ten.
+ * if at least nine in ten are. Weights read as scales pass nearly half the time (973 and 1040 of 2196 in the two layouts of stories260K).
  */
 export function decideLayout(interleaved: LayoutEvidence, contiguous: LayoutEvidence): LayoutDecision {
   const share = (evidence: LayoutEvidence) => evidence.plausible / Math.max(1, evidence.groupsTested);

@@ -68,7 +68,8 @@ async function checkFirstRotation(checkpoint: Checkpoint): Promise<Diagnostic[]>
   const rounded = Number(theta.toPrecision(4));
   const byteRange = [cosTable.location.offset + half * 4, cosTable.location.offset + half * 8] as const;
   const source = cosTable.location.source.name;
-  if (rounded > 1 && Number.isFinite(rounded) && matches(rounded, 1e-4)) {
+  // Where it is the usual theta after all, single entries are off.
+  if (rounded > 1 && Number.isFinite(rounded) && rounded !== DEFAULT_THETA && matches(rounded, 1e-4)) {
     return [llama2cDiagnostic('LLAMA2C_ROPE_THETA', source, { byteRange, pointer: '/tensors/freqs_cos', message: `the frequency tables were made with rope_theta ≈ ${rounded}; run.c rotates with ${DEFAULT_THETA}` })];
   }
   return [llama2cDiagnostic('LLAMA2C_FREQ_TABLE', source, { byteRange, pointer: '/tensors/freqs_cos', message: 'row 1 of the frequency tables is not the cosine and sine of any theta\'s angles' })];
