@@ -134,7 +134,7 @@ class Machine implements Failing {
   /** One opcode: its argument, its effect. The names are pickletools'. */
   #step(opcode: number): void {
     switch (opcode) {
-      case 0x80: return this.fail('TORCH_PROTOCOL', 'a second PROTO');
+      case 0x80: return this.fail('TORCH_PROTOCOL', `a second PROTO, of protocol ${this.#u8()}`);
       case 0x95: return this.#frame();
       // Constants
       case 0x4e: return this.#push(null); // NONE

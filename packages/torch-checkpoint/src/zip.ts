@@ -110,7 +110,7 @@ async function findDirectory(source: ByteSource): Promise<Directory> {
   }
   const pointedTo = safeU64(view, locator + 8);
   const directory = { entryCount: long.entryCount, byteLength: long.byteLength, offset: long.offset };
-  const place = checkPlace(source, directory, recordOffset, [recordOffset, size]);
+  const place = await checkPlace(source, directory, recordOffset, [recordOffset, size]);
   if (pointedTo !== recordOffset) wrong(`the zip64 locator points to ${pointedTo ?? 'an offset above 2^53 − 1'}, but its record stands at ${recordOffset}`, recordRange);
   return place;
 }
