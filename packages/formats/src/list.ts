@@ -1,10 +1,12 @@
 import type { CodeEntry, Format } from '@weightspec/core';
 import { ggmlQwen } from '@weightspec/ggml-qwen';
 import { llama2c, llama2cTokenizer } from '@weightspec/llama2c';
+import { safetensors } from '@weightspec/safetensors';
+import { torchCheckpoint } from '@weightspec/torch-checkpoint';
 import { formatCodes } from './codes.js';
 
 /** Every format that this version reads. Where two claim a file with the same confidence, the one that reads it better wins, then the earlier one. */
-export const formats: readonly Format[] = [ggmlQwen, llama2c, llama2cTokenizer];
+export const formats: readonly Format[] = [safetensors, torchCheckpoint, ggmlQwen, llama2c, llama2cTokenizer];
 
 export interface CodeFamily {
   /** Format id, or `formats` for files that no format claims. */
