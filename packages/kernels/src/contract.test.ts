@@ -43,6 +43,13 @@ describe('the backend contract notices', () => {
   it.each(faults)('%s', async (_, change) => {
     expect(await failuresOf(sabotaged(change))).not.toEqual([]);
   });
+  it('activations that are not rounded for LMDeploy’s int8, and nothing else', async () => {
+    const weightOnly: Backend = {
+      ...referenceBackend,
+      compile: (program, weights, options) => referenceBackend.compile(program, new Map([...weights].map(([name, handle]) => [name, handle.storage === 'lmdeploy-int8' ? { ...handle, storage: 'llama2c-q8', groupSize: handle.shape.at(-1) } : handle])), options),
+    };
+    expect(await failuresOf(weightOnly)).toEqual(['matmul by lmdeploy-int8']);
+  });
   it('positions that start at 1', async () => {
     const shifted: Backend = {
       ...referenceBackend,

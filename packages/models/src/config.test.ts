@@ -18,6 +18,10 @@ describe('decoderConfigFromHf', () => {
   it('reads Qwen 7B: the feed-forward is half of intermediate_size, and positions end at seq_length', () => {
     expect(decoderConfigFromHf(qwen1)).toEqual({ architecture: 'qwen1', dim: 4096, hiddenDim: 11008, layers: 32, heads: 32, kvHeads: 32, headDim: 128, vocabSize: 151936, maxSeqLen: 8192, normEps: 1e-6, ropeTheta: 10000, ropeStyle: 'halves', tiedEmbeddings: false });
   });
+  it('takes transformers’ default where max_position_embeddings is not stated', () => {
+    const without = (json: object) => decoderConfigFromHf({ ...json, max_position_embeddings: undefined }).maxSeqLen;
+    expect([without(llama2), without(qwen2)]).toEqual([2048, 32768]);
+  });
   it('takes heads for kv heads where none are stated, and head_dim where it is', () => {
     const { num_key_value_heads: _, ...others } = llama2;
     expect(decoderConfigFromHf({ ...others, head_dim: 64 })).toMatchObject({ kvHeads: 32, headDim: 64 });

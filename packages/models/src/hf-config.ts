@@ -47,7 +47,8 @@ function llamaConfig(read: FieldReader, architecture: 'llama' | 'qwen2'): Decode
     kvHeads: read.number('num_key_value_heads', heads),
     headDim: read.number('head_dim', dim / heads),
     vocabSize: read.number('vocab_size'),
-    maxSeqLen: read.number('max_position_embeddings'),
+    // What transformers takes where the file does not say.
+    maxSeqLen: read.number('max_position_embeddings', architecture === 'qwen2' ? 32768 : 2048),
     normEps: read.number('rms_norm_eps'),
     ropeTheta: ropeTheta(read),
     ropeStyle: 'halves',

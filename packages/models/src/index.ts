@@ -4,6 +4,7 @@ export * from './decoder.js';
 export * from './describe.js';
 export * from './errors.js';
 export * from './hf-config.js';
+export * from './lmdeploy-int8.js';
 export * from './meta-params.js';
 export * from './meta-shards.js';
 export * from './model.js';

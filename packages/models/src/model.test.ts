@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { byteLength, dtype, elementCount, type ByteSource, type Checkpoint, type TensorInfo } from '@weightspec/core';
-import { decoderProgram, modelOf, type DecoderConfig } from './index.js';
+import { decoderProgram, lmdeployInt8Weights, modelOf, type DecoderConfig } from './index.js';
 
 const config: DecoderConfig = {
   architecture: 'llama', dim: 8, hiddenDim: 12, layers: 2, heads: 4, kvHeads: 2, headDim: 2, vocabSize: 10, maxSeqLen: 16,
@@ -101,6 +101,26 @@ describe('modelOf a checkpoint of qwen.cpp', () => {
     expect(() => modelOf({ ...file, metadata: { ...metadata, num_kv_heads: 1 } })).toThrow(/^MODEL_CONFIG: .*1 kv heads and 2 heads/);
     const tensors = file.tensors.map((each) => (each.name.endsWith('c_attn.weight') ? tensor(each.name, [128, 64], 'Q4_0') : each));
     expect(() => modelOf({ ...file, tensors })).toThrow(/^MODEL_WEIGHTS: transformer\.h\.0\.attn\.c_attn\.weight is \[128, 64\], not \[192, 64\]$/);
+  });
+});
+
+describe('LMDeploy’s int8 among plain tensors', () => {
+  const pair = [tensor('a.weight', [6, 4], 'I8'), tensor('a.scale', [6, 1], 'F32')];
+  it('is recognised by weight and scale, and by nothing less', () => {
+    const migration = tensor('a.migration_scale', [4], 'F32');
+    expect(lmdeployInt8Weights([...pair, migration])).toEqual([{ name: 'a.weight', scheme: 'lmdeploy-int8', shape: [6, 4], parts: { values: 'a.weight', scales: 'a.scale' } }]);
+    expect(lmdeployInt8Weights([pair[0]!, tensor('a.scale', [6], 'F32')])).toEqual([]);
+    expect(lmdeployInt8Weights([tensor('a.weight', [6, 4], 'F16'), pair[1]!])).toEqual([]);
+    expect(lmdeployInt8Weights([pair[0]!])).toEqual([]);
+  });
+  it('gives each third of Qwen’s c_attn its own scales', () => {
+    const at = 'transformer.h.0.';
+    const shapes: readonly (readonly [string, readonly number[]])[] = [['transformer.wte.weight', [8, 4]], [`${at}ln_1.weight`, [4]], [`${at}attn.c_attn.bias`, [12]], [`${at}attn.c_proj.weight`, [4, 4]], [`${at}ln_2.weight`, [4]], [`${at}mlp.w1.weight`, [6, 4]], [`${at}mlp.w2.weight`, [6, 4]], [`${at}mlp.c_proj.weight`, [4, 6]], ['transformer.ln_f.weight', [4]], ['lm_head.weight', [8, 4]]];
+    const tensors = [...shapes.map(([name, shape]) => tensor(name, shape, 'F32')), tensor(`${at}attn.c_attn.weight`, [12, 4], 'I8'), tensor(`${at}attn.c_attn.scale`, [12, 1], 'F32')];
+    const json = { model_type: 'qwen', hidden_size: 4, intermediate_size: 12, num_hidden_layers: 1, num_attention_heads: 2, kv_channels: 2, vocab_size: 8, layer_norm_epsilon: 1e-6, seq_length: 8 };
+    const { weights } = modelOf({ format: 'safetensors', variant: '', metadata: {}, tensors }, { config: json });
+    const { storage, shape, parts } = weights.get('layers.0.attention.wk.weight')!;
+    expect([storage, shape, parts.values?.location.offset, parts.scales?.location.offset, parts.scales?.location.length]).toEqual(['lmdeploy-int8', [4, 4], 16, 16, 16]);
   });
 });
 

@@ -3,6 +3,7 @@ import { decoderProgram } from './decoder.js';
 import type { DecoderConfig } from './decoder-config.js';
 import { describeModel, type BesideModel } from './describe.js';
 import { ModelError } from './errors.js';
+import { lmdeployInt8Weights } from './lmdeploy-int8.js';
 import { storedName } from './names.js';
 import { sliceRows } from './weight-views.js';
 
@@ -43,20 +44,24 @@ export function modelOf(checkpoint: Checkpoint, beside?: BesideModel): Model {
 /** One third of a weight's rows, still in its source. */
 function thirdOf(handle: WeightHandle, name: string, third: number): WeightHandle {
   const { values, ...others } = handle.parts;
-  if (!values || Object.keys(others).length > 0) throw new ModelError('MODEL_WEIGHTS', [`${handle.name} is packed as ${handle.storage}, whose rows cannot be taken apart`]);
   const rows = handle.shape[0]! / 3;
+  if (values && handle.storage === 'lmdeploy-int8' && others.scales) {
+    const parts = { values: sliceRows(values, name, third * rows, rows), scales: sliceRows(others.scales, `${name} scales`, third * rows, rows) };
+    return { name, shape: parts.values.shape, storage: handle.storage, parts };
+  }
+  if (!values || Object.keys(others).length > 0) throw new ModelError('MODEL_WEIGHTS', [`${handle.name} is packed as ${handle.storage}, whose rows cannot be taken apart`]);
   const view = sliceRows(values, name, third * rows, rows);
   return { name, shape: view.shape, storage: handle.storage, parts: { values: view } };
 }
 
-/** Every weight of the checkpoint by name: packed ones as a whole, the tensors that are no part of one as they are. */
+/** Every weight of the checkpoint by name: packed ones as a whole, LMDeploy's int8 recognised by its names, and all tensors as they are. */
 export function weightHandles(checkpoint: Checkpoint): Map<string, WeightHandle> {
   const handles = new Map<string, WeightHandle>();
   const tensors = new Map(checkpoint.tensors.map((tensor) => [tensor.name, tensor]));
   for (const tensor of checkpoint.tensors) {
     handles.set(tensor.name, { name: tensor.name, shape: tensor.shape, storage: tensor.dtype.name, parts: { values: tensor } });
   }
-  for (const { name, scheme: storage, shape, parts, groupSize } of checkpoint.packed ?? []) {
+  for (const { name, scheme: storage, shape, parts, groupSize } of [...lmdeployInt8Weights(checkpoint.tensors), ...(checkpoint.packed ?? [])]) {
     const found = Object.entries(parts).flatMap(([role, tensorName]) => {
       const tensor = tensors.get(tensorName);
       if (!tensor) throw new ModelError('MODEL_WEIGHTS', [`${name} names ${tensorName} as its ${role}, and there is no such tensor`]);

@@ -4,7 +4,7 @@
  */
 import type { Op, Program, WeightHandle } from '@weightspec/core';
 import * as bounds from './bounds.js';
-import { f32Weight, randomFrom, randomWeight, storedWeight, type TestWeight } from './data.js';
+import { f32Weight, isInt8Groups, randomFrom, randomWeight, storedWeight, type TestWeight } from './data.js';
 import * as float64 from './float64.js';
 import type { Row } from './float64.js';
 
@@ -63,9 +63,10 @@ function makeCase({ name, op, inputs, weights = [], outWidth, tokenCount = 7, kv
 
 const table = (name: string, rows: number, width: number): TestWeight => randomWeight(`table.${name}`, [rows, width]);
 
-/** Embedding tables and matrices in one storage. Widths suit blocks of 32, groups of 8, and groups that straddle rows. */
+/** Embedding tables and matrices in one storage. Widths suit blocks of 32, groups of 8, and groups that straddle rows. LMDeploy's int8 rounds what it multiplies. */
 export function storageCases(storage: string): OpCase[] {
-  const grouped = storage.startsWith('llama2c');
+  const grouped = isInt8Groups(storage);
+  const multiplied = (row: Row): Row => (storage === 'lmdeploy-int8' ? float64.roundToInt8(row) : row);
   const [out, width] = grouped ? [12, 6] : [5, 64];
   const side = grouped ? 12 : 32;
   const embedTable = storedWeight('embedded', storage, [side, side]);
@@ -85,7 +86,7 @@ export function storageCases(storage: string): OpCase[] {
       inputs: { x: table('x', out, width) },
       weights: [weight],
       outWidth: out,
-      expect: ({ x }) => x!.map((row) => ({ values: float64.matmul(weight.rows, row), bound: bounds.matmulBound(weight.magnitudes, row) })),
+      expect: ({ x }) => x!.map(multiplied).map((row) => ({ values: float64.matmul(weight.rows, row), bound: bounds.matmulBound(weight.magnitudes, row) })),
     }),
   ];
 }

@@ -107,11 +107,14 @@ const blockKinds: Readonly<Record<string, BlockKind>> = {
 };
 
 /** Storages that a test weight can be made in; a backend is tried on those that it says it supports. */
-export const testStorages: readonly string[] = [...Object.keys(blockKinds), 'llama2c-q8', 'llama2c-q8-wmax'];
+export const testStorages: readonly string[] = [...Object.keys(blockKinds), 'llama2c-q8', 'llama2c-q8-wmax', 'lmdeploy-int8'];
 
-/** A weight of random codes. Rows of block types must be whole blocks; int8 groups of 8 straddle rows where they can. */
+/** Int8 values with scales in a second part. */
+export const isInt8Groups = (storage: string): boolean => storage.startsWith('llama2c') || storage === 'lmdeploy-int8';
+
+/** A weight of random codes. Rows of block types must be whole blocks; llama2.c's int8 groups of 8 straddle rows where they can, LMDeploy's are rows. */
 export function storedWeight(name: string, storage: string, shape: readonly number[]): TestWeight {
-  return storage.startsWith('llama2c') ? groupedWeight(name, storage, shape) : blockWeight(name, storage, shape);
+  return isInt8Groups(storage) ? groupedWeight(name, storage, shape) : blockWeight(name, storage, shape);
 }
 
 function blockWeight(name: string, storage: string, shape: readonly number[]): TestWeight {
@@ -129,7 +132,7 @@ function blockWeight(name: string, storage: string, shape: readonly number[]): T
 
 function groupedWeight(name: string, storage: string, shape: readonly number[]): TestWeight {
   const random = randomFrom(`${name} ${storage}`);
-  const groupSize = 8;
+  const groupSize = storage === 'lmdeploy-int8' ? shape.at(-1)! : 8;
   const count = shape.reduce((a, b) => a * b, 1);
   const values = Int8Array.from({ length: count }, () => Math.floor(255 * random()) - 127);
   const scales = Float32Array.from({ length: count / groupSize }, () => random());
@@ -137,9 +140,9 @@ function groupedWeight(name: string, storage: string, shape: readonly number[]):
   const elements = Array.from(values, (q, i) => scaled(scales[Math.floor(i / groupSize)]! / divisor, q));
   const parts = {
     values: { name, dtype: dtype('I8'), shape, location: sourceOf(name, new Uint8Array(values.buffer)) },
-    scales: { name: `${name}.scales`, dtype: dtype('F32'), shape: [scales.length], location: sourceOf(`${name}.scales`, new Uint8Array(scales.buffer)) },
+    scales: { name: `${name}.scales`, dtype: dtype('F32'), shape: storage === 'lmdeploy-int8' ? [scales.length, 1] : [scales.length], location: sourceOf(`${name}.scales`, new Uint8Array(scales.buffer)) },
   };
-  return described({ name, shape, storage, parts, groupSize }, elements);
+  return described({ name, shape, storage, parts, ...(storage === 'lmdeploy-int8' ? {} : { groupSize }) }, elements);
 }
 
 function described(handle: WeightHandle, elements: readonly Element[]): TestWeight {

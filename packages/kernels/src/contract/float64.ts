@@ -18,6 +18,15 @@ export function matmul(weight: readonly Row[], x: Row, bias?: Row): number[] {
   return weight.map((row, i) => dotProduct(row, x) + (bias?.[i] ?? 0));
 }
 
+/**
+ * x as LMDeploy multiplies it by int8 weights: multiples of max(max|x|, 1e-7) / 127, half away from zero (specs/smoothquant#S-4.2).
+ * A number within 2^−22 of the middle between two may go to either in f32; the random rows here have none.
+ */
+export function roundToInt8(x: Row): number[] {
+  const step = Math.fround(Math.max(1e-7, ...x.map(Math.abs)) / 127);
+  return x.map((value) => Math.sign(value) * Math.round(Math.abs(value / step)) * step);
+}
+
 /** The two elements that one rotation takes, for pair `i` of `head`. */
 export function ropePair(head: number, i: number, headDim: number, style: 'interleaved' | 'halves'): [number, number] {
   const start = head * headDim;

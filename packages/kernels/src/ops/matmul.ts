@@ -1,3 +1,4 @@
+import { roundActivations } from '@weightspec/codecs';
 import type { Op } from '@weightspec/core';
 import type { OpKernel } from '../op-kernel.js';
 
@@ -50,7 +51,8 @@ function multiplyRow(out: Float32Array, outAt: number, weight: Float32Array, wei
 /**
  * out[t, o] = Σ weight[o, i] · x[t, i] (+ bias[o]); x [rows, in], weight [out, in], bias [out], out [rows, out].
  * f64 sums, one rounding to f32. A bias is added to the rounded product, as a second step.
- * Each chunk of weight rows is decoded once for all tokens of the batch.
+ * Each chunk of weight rows is decoded once for all tokens of the batch. Where the weight's storage asks for it, x is rounded to int8
+ * with one scale a token first.
  */
 export const matmul: OpKernel<MatMul> = {
   check(op, expect) {
@@ -70,6 +72,10 @@ export const matmul: OpKernel<MatMul> = {
     let wide = new Float64Array(0);
     const widen = (): void => {
       if (wide.length < x.values.length) wide = new Float64Array(x.values.length);
+      if (weight.storage.int8Activations) {
+        for (let row = firstRow; row < endRow; row += 1) roundActivations(x.values, row * x.width, (row + 1) * x.width, wide);
+        return;
+      }
       for (let i = firstRow * x.width; i < endRow * x.width; i += 1) wide[i] = x.values[i]!;
     };
     const multiply = (values: Float32Array, at: number, firstOut: number, outCount: number): void => {

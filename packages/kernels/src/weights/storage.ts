@@ -1,13 +1,13 @@
 /**
- * How the elements of a weight lie in the bytes of its parts: plain f32, any codec's blocks, and llama2.c's int8 groups.
+ * How the elements of a weight lie in the bytes of its parts: plain f32, any codec's blocks, llama2.c's int8 groups, and LMDeploy's int8 rows.
  * Source of the arithmetic: @weightspec/codecs. Little-endian hosts only, as every host of JavaScript engines in use is.
  */
 import { byteLength, elementCount, type BlockCodec, type TensorInfo, type WeightHandle } from '@weightspec/core';
-import { codecs, llama2cQ8, llama2cQ8Wmax } from '@weightspec/codecs';
+import { codecs, llama2cQ8, llama2cQ8Wmax, lmdeployInt8 } from '@weightspec/codecs';
 import { BackendError } from '../errors.js';
 
 const blockCodecs: Readonly<Record<string, BlockCodec>> = codecs;
-const packedSchemes = new Map([llama2cQ8, llama2cQ8Wmax].map((scheme) => [scheme.scheme, scheme]));
+const packedSchemes = new Map([llama2cQ8, llama2cQ8Wmax, lmdeployInt8].map((scheme) => [scheme.scheme, scheme]));
 
 /** A tensor of the weight and how many of its bytes one granule has. */
 export interface Part {
@@ -21,6 +21,8 @@ export interface Storage {
   readonly parts: readonly Part[];
   /** Decodes whole granules, given as one byte run a part, into `dst`. Absent for f32, which needs none. */
   readonly decode?: (parts: readonly Uint8Array[], dst: Float32Array) => void;
+  /** What is multiplied by the weight is rounded to int8 first, with one scale a token (specs/smoothquant#S-4.2). */
+  readonly int8Activations?: boolean;
 }
 
 /** Whether weights stored so can be read here. */
@@ -45,12 +47,14 @@ function layoutOf(handle: WeightHandle): Storage {
   if (handle.storage === 'F32') return { granule: 1, parts: [{ tensor: part(handle, 'values'), bytesPerGranule: 4 }] };
   const scheme = packedSchemes.get(handle.storage);
   if (scheme) {
-    const granule = handle.groupSize ?? 0;
+    const perRow = scheme === lmdeployInt8;
+    const granule = (perRow ? handle.shape.at(-1) : handle.groupSize) ?? 0;
     if (!Number.isSafeInteger(granule) || granule < 1) invalid(handle, `its group size is ${handle.groupSize}`);
     return {
       granule,
       parts: [{ tensor: part(handle, 'values'), bytesPerGranule: granule }, { tensor: part(handle, 'scales'), bytesPerGranule: 4 }],
       decode: ([values, scales], dst) => scheme.dequantizeGroups({ values: int8Of(values!), scales: floatsOf(scales!) }, granule, dst),
+      ...(perRow ? { int8Activations: true } : {}),
     };
   }
   const name = handle.storage.toLowerCase();
