@@ -32,11 +32,11 @@ export function detect(head: Uint8Array, name: string): Detection | undefined {
   if (kind === 'zip') {
     const first = latin1(head.subarray(30, 30 + 256));
     if (/^[^/]+\/(data\.pkl|\.?data\/|version|byteorder|\.format_version)/.test(first)) return { confidence: 'certain', evidence: 'a zip archive (50 4B 03 04) whose first member has one of torch.save\'s names' };
-    return named ? { confidence: 'possible', evidence: 'a zip archive (50 4B 03 04) under a checkpoint\'s name' } : undefined;
+    return named ? { confidence: 'likely', evidence: 'a zip archive (50 4B 03 04) under a checkpoint\'s name' } : undefined;
   }
   if (kind === 'pickle' && hasLegacyMagic(head)) return { confidence: 'certain', evidence: 'a pickle of torch\'s legacy magic number at 0' };
-  if (kind === 'pickle' && named && head[1]! >= 2 && looksLikeOpcode(head[2])) return { confidence: 'possible', evidence: 'a pickle under a checkpoint\'s name' };
-  if (kind === 'tar' && named) return { confidence: 'possible', evidence: 'a tar archive under a checkpoint\'s name' };
+  if (kind === 'pickle' && named && head[1]! >= 2 && looksLikeOpcode(head[2])) return { confidence: 'likely', evidence: 'a pickle under a checkpoint\'s name' };
+  if (kind === 'tar' && named) return { confidence: 'likely', evidence: 'a tar archive under a checkpoint\'s name' };
   return undefined;
 }
 

@@ -1,5 +1,5 @@
 import { extname } from 'node:path';
-import { formats, imposters, validateSource, type Report } from '@weightspec/formats';
+import { formats, validateSource, type Report } from '@weightspec/formats';
 import { openSource } from '@weightspec/io/node';
 import { reportFault } from '../faults.js';
 import { inputsOf, type Input } from '../inputs.js';
@@ -60,11 +60,9 @@ async function check({ path }: Input, { strict, deep }: ValidateCommandOptions, 
 /** Why a file found in a folder is none of ours, or undefined when it counts. */
 function whyLeftOut({ path, verdict, diagnostics }: Report): string | undefined {
   if (verdict !== 'unrecognized') return undefined;
+  // Under the name of a weight file it is damage, a failed download or something that hides, not some other file.
+  if (formats.some(({ extensions }) => extensions.includes(extname(path).toLowerCase()))) return undefined;
   const [found] = diagnostics;
-  const kind = imposters.find(({ code }) => code === found?.code)?.kind;
-  // A pointer or an error page under the name of a weight file is a failed download, not some other file.
-  const weightName = formats.some(({ extensions }) => extensions.includes(extname(path).toLowerCase()));
-  if (kind === 'stand-in' && weightName) return undefined;
   return found ? `${found.code}: ${found.message}` : 'no format claims it';
 }
 
