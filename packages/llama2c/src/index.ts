@@ -23,5 +23,5 @@ export const llama2c: Format = {
 
 export { llama2cTokenizer, readTokenizerBin, writeTokenizerBin, type TokenizerBin, type TokenizerGeneration } from './tokenizer-bin.js';
 export { llama2cCodes, tokenizerCodes } from './codes.js';
-export { llama2cByteLength, writeLlama2c, type WriteOptions } from './write.js';
+export { planLlama2c, writeLlama2c, type WriteOptions, type WritePlan as Llama2cWritePlan } from './write.js';
 export { variants as llama2cVariants, type Variant as Llama2cVariant } from './layout.js';

@@ -3,7 +3,7 @@ import { codecs } from '@weightspec/codecs';
 import { findTensor, type Checkpoint, type TensorInfo } from '@weightspec/core';
 import { memorySink, memorySource } from '@weightspec/io';
 import { describe, expect, it } from 'vitest';
-import { llama2cByteLength, llama2cVariants, writeLlama2c, type Llama2cVariant } from './index.js';
+import { llama2cVariants, planLlama2c, writeLlama2c, type Llama2cVariant } from './index.js';
 
 const shape = { dim: 64, hidden_dim: 96, n_layers: 1, n_heads: 4, n_kv_heads: 2, vocab_size: 32, max_seq_len: 8 };
 const shapes: readonly (readonly [name: string, shape: readonly number[]])[] = [
@@ -35,7 +35,7 @@ describe('writeLlama2c', () => {
   });
   it('says beforehand how long the file will be', async () => {
     for (const variant of llama2cVariants.filter((name) => name !== 'v1-experimental')) {
-      expect(llama2cByteLength(model('f16', false), { variant }), `as ${variant}`).toBe((await written(model('f16', false), variant)).length);
+      expect(planLlama2c(model('f16', false), { variant }).byteLength, `as ${variant}`).toBe((await written(model('f16', false), variant)).length);
     }
   });
   it('refuses integers and views with strides (LLAMA2C_WRITE_TENSOR)', async () => {

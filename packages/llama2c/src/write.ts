@@ -76,11 +76,20 @@ export async function writeLlama2c(checkpoint: Checkpoint, sink: ByteSink, optio
   return diagnostics;
 }
 
-/** Bytes of the file that writeLlama2c writes with the same arguments; undefined for v1-experimental. Throws DiagnosticError as that does. */
-export function llama2cByteLength(checkpoint: Checkpoint, options: WriteOptions): number | undefined {
-  if (options.variant === 'v1-experimental') return undefined;
-  const config = configFor(checkpoint, options, checkpoint.format);
-  return Number(derivedSize(options.variant, config, groupsFor(config, options, checkpoint.format).groupSize));
+export interface WritePlan {
+  /** Of the file; undefined for v1-experimental. */
+  readonly byteLength?: number;
+  /** Weights per scale; 0 in the float variants and in v1-experimental, where each tensor has its own. */
+  readonly groupSize: number;
+  readonly diagnostics: readonly Diagnostic[];
+}
+
+/** What writeLlama2c will write with the same arguments. Throws DiagnosticError for a configuration that it refuses; tensors are not looked at. */
+export function planLlama2c(checkpoint: Checkpoint, options: WriteOptions): WritePlan {
+  const source = checkpoint.tensors[0]?.location.source.name ?? checkpoint.format;
+  const config = configFor(checkpoint, options, source);
+  const groups = groupsFor(config, options, source);
+  return options.variant === 'v1-experimental' ? groups : { ...groups, byteLength: Number(derivedSize(options.variant, config, groups.groupSize)) };
 }
 
 function configFor(checkpoint: Checkpoint, { variant, allowLoss }: WriteOptions, source: string): Llama2cConfig {
