@@ -1,4 +1,5 @@
 import type { CodeEntry, CodeTable } from '@weightspec/core';
+import type { EngineError } from '@weightspec/engine';
 import type { BackendError } from '@weightspec/kernels';
 import type { ModelError } from '@weightspec/models';
 import type { TokenizerError } from '@weightspec/tokenizers';
@@ -23,7 +24,7 @@ export const cliCodes = {
 } as const satisfies CodeTable;
 
 /** What the packages below cannot do with a sound file; their errors carry the code and no advice. */
-type RunnerCode = ModelError['code'] | BackendError['code'] | TokenizerError['code'];
+type RunnerCode = ModelError['code'] | BackendError['code'] | EngineError['code'] | TokenizerError['code'];
 
 const ours = 'This is a fault of Weightspec, not of the file: please report it.';
 export const runnerCodes = {
@@ -35,6 +36,7 @@ export const runnerCodes = {
   WEIGHT_MISSING: entry('backends', 'An operation names a weight that was not handed over', 'There is nothing to compute with.', ours),
   WEIGHT_INVALID: entry('backends', 'A weight does not fit its operation', 'Bytes of another length or shape would be read past their end.', 'Run `weightspec validate --deep` on the file.'),
   STORAGE_UNSUPPORTED: entry('backends', 'The backend cannot read this element type', 'Bytes read as another type are noise.', 'Use --backend auto or reference.'),
+  LOGITS_NOT_FINITE: entry('run', 'The model computes numbers that are not finite', 'NaN has no likeliest token; any id that came out would look like an answer.', 'Run `weightspec validate --deep` on the file: it names the damaged weights.'),
   TOKENIZER_NO_SCORES: entry('tokenizers', 'This vocabulary has no scores, so it can decode but not encode', 'Without merge priorities a text has many spellings in tokens, and the model knows one.', 'Use a tokenizer.bin of August 2023 or later, or give ids with --tokens.'),
   TOKENIZER_NO_BYTE_TOKEN: entry('tokenizers', 'A character of the text is not in the vocabulary, and neither are its bytes', 'run.c reads outside its vocabulary here.', 'Leave the character out, or use the whole vocabulary.'),
 } as const satisfies Record<RunnerCode, CodeEntry>;

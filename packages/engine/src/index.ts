@@ -1,4 +1,5 @@
 /** Load a checkpoint, prefill, decode with a KV cache, sample. */
+export * from './errors.js';
 export * from './load.js';
 export * from './generate.js';
 export * from './logits.js';

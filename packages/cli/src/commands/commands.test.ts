@@ -253,6 +253,16 @@ describe('run', () => {
   it('does not run a damaged file', async () => {
     expect(await weightspec('run', at('truncated.bin'), '-p', 'a')).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/error LLAMA2C_/) as string });
   });
+  it('prints no token where the weights give NaN, and no stack trace either (LOGITS_NOT_FINITE)', async () => {
+    const damaged = modelBytes();
+    new DataView(damaged.buffer).setFloat32(28 + 4 * config.dim, Number.NaN, true);
+    await writeFile(at('damaged.bin'), damaged);
+    const { code, stdout, stderr } = await weightspec('run', at('damaged.bin'), '--tokens', '1', '--print-ids');
+    await rm(at('damaged.bin'));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '1' });
+    expect(stderr).toMatch(/^error LOGITS_NOT_FINITE: .*\n {2}hint: .*--deep/m);
+    expect(stderr).not.toContain('    at ');
+  });
   it('tells the story that run.c tells, greedy and sampled', async () => {
     const story = sharedData('llama2c/stories260K.bin');
     const greedy = sharedData('llama2c/golden/stories260K.v0.greedy512.txt');

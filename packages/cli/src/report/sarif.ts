@@ -34,7 +34,7 @@ function result(diagnostic: Diagnostic, ruleIndex: number): object {
     ruleId: code,
     ...(ruleIndex >= 0 ? { ruleIndex } : {}),
     level: levels[severity],
-    message: { text: hint === undefined ? message : `${message}. ${hint}` },
+    message: { text: hint === undefined ? message : `${message.replace(/\.$/, '')}. ${hint}` },
     locations: [
       {
         physicalLocation: { artifactLocation: { uri: artifactUri(source) }, ...(region ? { region } : {}) },

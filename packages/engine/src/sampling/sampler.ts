@@ -4,6 +4,7 @@
  * Caveats: C's expf may differ from the f32-rounded Math.exp in the last bit; equal probabilities keep the order of their
  * ids (qsort need not).
  */
+import { EngineError } from '../errors.js';
 import { XorShiftStar } from './xorshift.js';
 
 /** Chooses the next token. May hold the state of a random generator. */
@@ -23,14 +24,15 @@ export interface SamplerOptions {
   readonly seed?: number | bigint;
 }
 
-/** The token with the largest logit; the first of equals. Throws RangeError when no logit is a number. */
+/** The token with the largest logit; the first of equals. Throws EngineError (LOGITS_NOT_FINITE) when no logit is a number. */
 export function greedySampler(): Sampler {
   return { sample: indexOfLargest };
 }
 
 /**
  * Draws from softmax(logits / temperature). Order: temperature, top-k, softmax over what is left, top-p, one draw.
- * With no top-k this is run.c's sampler, draw for draw. Throws RangeError for options out of range.
+ * With no top-k this is run.c's sampler, draw for draw. Throws RangeError for options out of range; `sample` throws EngineError
+ * (LOGITS_NOT_FINITE).
  */
 export function createSampler({ temperature = 1, topK, topP = 1, seed }: SamplerOptions = {}): Sampler {
   if (!(temperature >= 0 && temperature < Infinity)) throw new RangeError(`a temperature of ${temperature} is not a finite number from 0 up`);
@@ -56,7 +58,7 @@ interface Candidates {
   readonly values: Float32Array;
 }
 
-const noFiniteLogit = 'logits that are not finite; the weights are damaged or the model overflows f32';
+const notFinite = () => new EngineError('LOGITS_NOT_FINITE', 'logits are NaN or infinite: the weights are damaged, or the model overflows f32');
 
 function indexOfLargest(values: Float32Array): number {
   let best = -1;
@@ -67,7 +69,7 @@ function indexOfLargest(values: Float32Array): number {
       best = i;
     }
   }
-  if (best < 0) throw new RangeError(noFiniteLogit);
+  if (best < 0) throw notFinite();
   return best;
 }
 
@@ -87,7 +89,7 @@ function keepTopK(values: Float32Array, k: number): Candidates {
   return { ids, values: Float32Array.from(ids, (id) => values[id]!) };
 }
 
-/** In place. f32 throughout. Throws RangeError when a logit is NaN or +∞, or all are −∞. */
+/** In place. f32 throughout. Throws EngineError when a logit is NaN or +∞, or all are −∞. */
 function softmax({ ids, values }: Candidates): Candidates {
   const largest = values[indexOfLargest(values)]!;
   let sum = 0;
@@ -95,7 +97,7 @@ function softmax({ ids, values }: Candidates): Candidates {
     values[i] = Math.exp(Math.fround(values[i]! - largest));
     sum = Math.fround(sum + values[i]!);
   }
-  if (!Number.isFinite(sum)) throw new RangeError(noFiniteLogit);
+  if (!Number.isFinite(sum)) throw notFinite();
   for (let i = 0; i < values.length; i += 1) values[i]! /= sum;
   return { ids, values };
 }
