@@ -157,7 +157,7 @@ function detect(head: Uint8Array, _name: string, size: number): Detection | unde
     const good = reading.pieces.length;
     if (good === 0 || !reading.pieces.slice(0, 64).every((piece) => piece.length > 0 && isUtf8(piece))) continue;
     const specials = equals(reading.pieces[1], encoder.encode('\n<s>\n')) || equals(reading.pieces[0], encoder.encode('<unk>'));
-    const reachedEnd = whole || (reading.problem !== undefined && reading.problem.byteRange[1] >= head.length - MAX_PIECE_BYTES && good >= 8);
+    const reachedEnd = good >= 8 && (whole || (reading.problem !== undefined && reading.problem.byteRange[1] >= head.length - MAX_PIECE_BYTES));
     if (specials) return { confidence: 'likely', evidence: `well-formed ${framing === 'gen45' ? 'gen4/gen5' : framing} token records that start with <unk> or <s>` };
     // A few bytes of another format can be two or three records by chance.
     if (whole && good >= 16) return { confidence: 'likely', evidence: `${good} well-formed ${framing === 'gen45' ? 'gen4/gen5' : framing} token records to the end of the file` };
