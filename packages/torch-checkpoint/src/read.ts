@@ -81,7 +81,7 @@ async function openZip(source: ByteSource, found: Diagnostic[]): Promise<Checkpo
     ...state.metadata,
   };
   const origin: Origin = { root: result.value, source, storages: locations, zip: { archiveName, members: archive.members, withoutCrc: archive.withoutCrc, records } };
-  return finish('zip', producerOf(archive, members), metadata, state, origin, content.source.name, found);
+  return finish('zip', producerOf(archive, members), metadata, state, origin, { source: content.source.name, range: pickleRange }, found);
 }
 
 const newerProtocol = (protocol: number, source: string, range: ByteRange): Diagnostic =>
@@ -205,17 +205,17 @@ async function openLegacy(source: ByteSource, found: Diagnostic[]): Promise<Chec
   found.push(torchDiagnostic('TORCH_LEGACY', source.name, { byteRange: [0, objectRange[0]], message: 'the file is a stream of pickles, as torch wrote before 1.6' }));
   if (protocol > 2) found.push(newerProtocol(protocol, source.name, objectRange));
   const producer: Producer = { name: 'torch.save before 1.6, or with _use_new_zipfile_serialization=False', evidence: [{ message: 'the legacy magic number', byteRange: [0, objectRange[0]] }] };
-  return finish('legacy', producer, { container: 'legacy', pickleProtocol: protocol, ...state.metadata }, state, { root, source, storages }, source.name, found);
+  return finish('legacy', producer, { container: 'legacy', pickleProtocol: protocol, ...state.metadata }, state, { root, source, storages }, { source: source.name, range: objectRange }, found);
 }
 
 
 // Both
 
-function finish(variant: Variant, producer: Producer, metadata: Checkpoint['metadata'], state: StateDict, origin: Origin, pickleSource: string, found: Diagnostic[]): Checkpoint {
+function finish(variant: Variant, producer: Producer, metadata: Checkpoint['metadata'], state: StateDict, origin: Origin, pickle: { source: string; range: ByteRange }, found: Diagnostic[]): Checkpoint {
   const tensors = state.tensors.map((named) => tensorInfo(named, origin));
-  found.push(...deviceFindings(origin, pickleSource, state), ...tensorFindings(state.tensors, spanOf, pickleSource));
-  if (state.otherTensorCount > 0) found.push(torchDiagnostic('TORCH_OTHER_TENSORS', pickleSource, { message: `${state.otherTensorCount} tensors beside ${state.key === undefined ? 'the named ones' : `those of ${JSON.stringify(state.key)}`}, such as an optimizer's, are not listed` }));
-  if (tensors.length === 0) found.push(torchDiagnostic('TORCH_NO_TENSORS', pickleSource, { message: 'the checkpoint holds no tensors' }));
+  found.push(...deviceFindings(origin, pickle.source, state), ...tensorFindings(state.tensors, spanOf, pickle.source));
+  if (state.otherTensorCount > 0) found.push(torchDiagnostic('TORCH_OTHER_TENSORS', pickle.source, { byteRange: pickle.range, message: `${state.otherTensorCount} tensors beside ${state.key === undefined ? 'the named ones' : `those of ${JSON.stringify(state.key)}`}, such as an optimizer's, are not listed` }));
+  if (tensors.length === 0) found.push(torchDiagnostic('TORCH_NO_TENSORS', pickle.source, { byteRange: pickle.range, message: 'the checkpoint holds no tensors' }));
   const checkpoint: Checkpoint = { format: 'torch-checkpoint', variant, producer, metadata, tensors };
   rememberOrigin(checkpoint, origin);
   return checkpoint;
