@@ -78,7 +78,7 @@ describe('safetensors\' own library', () => {
   });
   it.skipIf(!python)('writes a file that we read as valid and write again byte for byte', async () => {
     const { status, stderr } = run(python!, [script, '--write', work]);
-    expect(status, `${stderr}`).toBe(0);
+    expect(status, `read_back.py: ${stderr}`).toBe(0);
     const theirs = readFileSync(join(work, 'canonical.safetensors'));
     const { checkpoint, diagnostics } = await safetensors.read(memorySource(theirs));
     expect(diagnostics.filter(({ severity }) => severity !== 'info')).toEqual([]);
