@@ -15,8 +15,8 @@ export async function besideModel(path: string, checkpoint: Checkpoint): Promise
   return { config, params };
 }
 
-/** Undefined when there is no such file. */
-async function parsedFile(path: string): Promise<unknown> {
+/** A JSON file; undefined when it is not there. Throws CliError (CLI_BAD_CONFIG), IoError. */
+export async function parsedFile(path: string): Promise<unknown> {
   const source = await openSource(path).catch((error: unknown) => {
     if (error instanceof IoError && error.code === 'IO_NOT_FOUND') return undefined;
     throw error;

@@ -31,6 +31,22 @@ function tokenIds(text: string): readonly number[] {
   return text.split(',').map((part) => parse(part.trim()));
 }
 
+/** Bytes: 500000, 500kB, 5GB. Powers of ten, as transformers reads them. */
+function byteCount(text: string): number {
+  const found = /^(\d+(?:\.\d+)?)\s*(k|M|G|T)?B?$/i.exec(text.trim());
+  const power = ['', 'k', 'm', 'g', 't'].indexOf((found?.[2] ?? '').toLowerCase());
+  const value = Math.floor(Number(found?.[1]) * 1000 ** power);
+  if (!found || !Number.isSafeInteger(value) || value < 1) throw new InvalidArgumentError('Expected a number of bytes, such as 500MB or 5GB.');
+  return value;
+}
+
+/** Four ids, in the order of qwen.cpp's header. */
+function qwenTokenIds(text: string): { readonly eos: number; readonly pad: number; readonly imStart: number; readonly imEnd: number } {
+  const [eos, pad, imStart, imEnd, ...more] = tokenIds(text);
+  if (eos === undefined || pad === undefined || imStart === undefined || imEnd === undefined || more.length > 0) throw new InvalidArgumentError('Expected four ids: eos,pad,im_start,im_end.');
+  return { eos, pad, imStart, imEnd };
+}
+
 const backendOption = () => new Option('--backend <name>', 'what computes').choices(['auto', 'reference', 'wasm', 'native', 'webgpu']).default('auto');
 
 const footer = `
@@ -39,6 +55,7 @@ Examples:
   weightspec validate model.bin --deep
   weightspec inspect https://example.org/model.bin
   weightspec run model.bin -p "Once upon a time" -t 0.8
+  weightspec convert model.bin model-int8.bin --to llama2c-v2
   weightspec explain LLAMA2C_BAD_MAGIC`;
 
 /** Parses `argv`, loads the one command that it names, and returns its exit code. */
@@ -111,6 +128,23 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .addOption(backendOption())
     .option('--threads <n>', 'for backends that have threads', wholeNumber(1))
     .action(action(async (model: string, options) => (await import('./commands/logits.js')).writeLogits(model, options, terminal)));
+
+  program
+    .command('convert')
+    .description('write a model in another format; says first what would be lost')
+    .argument('<source>', 'a model file, an index, a folder with one or with shards, or an http(s) URL')
+    .argument('<destination>', 'a file, or a folder for weights and configuration')
+    .addOption(new Option('--to <format>', 'what to write').choices(['llama2c-v0', 'llama2c-v1-int8', 'llama2c-v1-fp32', 'llama2c-v2', 'ggml-qwen', 'safetensors', 'torch']).makeOptionMandatory())
+    .addOption(new Option('--dtype <type>', 'of the weights, where the format leaves a choice').choices(['f32', 'f16', 'bf16', 'q4_0', 'q4_1', 'q5_0', 'q5_1', 'q8_0']))
+    .addOption(new Option('--rounding <whose>', 'of ggml-qwen blocks').choices(['ggml', 'torch']))
+    .option('--group-size <n>', 'weights per scale in llama2.c int8 files', wholeNumber(1))
+    .addOption(new Option('--compat <whose>', 'upstream: groups as export.py makes them, across rows').choices(['upstream']))
+    .option('--max-seq-len <n>', 'positions, where the source states none (2048) or others are wanted', wholeNumber(1))
+    .option('--shard-size <bytes>', 'most bytes of one safetensors or torch file, e.g. 5GB', byteCount)
+    .addOption(new Option('--names <scheme>', 'tensor names of safetensors and torch files').choices(['meta', 'hf', 'qwen1']))
+    .option('--token-ids <ids>', 'eos,pad,im_start,im_end of ggml-qwen', qwenTokenIds)
+    .option('--allow-loss', 'write even what the format cannot hold entirely')
+    .action(action(async (source: string, destination: string, options) => (await import('./commands/convert.js')).convert(source, destination, options, terminal)));
 
   program
     .command('explain')

@@ -31,6 +31,10 @@ describe('progressBar', () => {
     expect(drawn).toContain('modelbar.bin');
     expect(drawn).toMatch(/(25|50)%/);
   });
+  it('shows bytes a second and the time left', async () => {
+    // 25 bytes in 90 s: 75 more take 270 s.
+    expect(await drawnAfter(90_000, true)).toMatch(/0 B\/s {2}4:30 left/);
+  });
   it('draws nothing before a second has passed, nor elsewhere than on a terminal', async () => {
     expect(await drawnAfter(999, true)).toBe('');
     expect(await drawnAfter(5000, false)).toBe('');

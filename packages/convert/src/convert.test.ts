@@ -177,10 +177,9 @@ describe.skipIf(!hasModels)('any to safetensors and torch', () => {
     const folder = data('models/qwen2-tiny/bf16-sharded-safetensors');
     const { files, committed } = await converted(await inputAt('models/qwen2-tiny/bf16'), 'safetensors', { shardBytes: 90_000 });
     for (const name of readdirSync(folder).filter((file) => file.endsWith('.safetensors'))) expect(same(files.get(name)!, readFileSync(`${folder}/${name}`)), `in ${name}`).toBe(true);
-    const index = JSON.parse(Buffer.from(files.get('model.safetensors.index.json')!).toString()) as { weight_map: unknown; metadata: { total_size: number } };
-    const theirs = jsonAt(`${folder}/model.safetensors.index.json`) as typeof index;
-    expect(index.weight_map).toEqual(theirs.weight_map);
-    expect(index.metadata.total_size).toBe(theirs.metadata.total_size);
+    // transformers 5 counts parameters too; without that line the indexes are the same text.
+    const theirs = readFileSync(`${folder}/model.safetensors.index.json`, 'utf8').replace(/\s*"total_parameters": \d+,/, '');
+    expect(Buffer.from(files.get('model.safetensors.index.json')!).toString()).toBe(theirs);
     expect(committed.at(-1)).toBe('model.safetensors.index.json');
   });
   it.each(['bf16-sharded-bin', 'bf16-sharded-safetensors', 'f16-bin-tied-shared-storage'])('gives the one safetensors file that %s was split or saved from', async (folder) => {

@@ -3,5 +3,5 @@ export { convertCodes, isLoss, type ConvertCode } from './codes.js';
 export { planConversion, runConversion, type CommittableSink, type RunOptions } from './convert.js';
 export { logicalModel, weightIn, type BesideConversion, type ConvertInput, type LogicalModel, type LogicalWeight } from './logical-model.js';
 export { targets, type ConversionFile, type ConversionPlan, type ConvertOptions, type QwenTokenIds, type Target } from './options.js';
-export { indexJson, splitIntoShards } from './shards.js';
+export { splitIntoShards } from './shards.js';
 export { asType, contiguous, permuted, unpacked, zeros } from './views.js';

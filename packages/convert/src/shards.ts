@@ -28,12 +28,3 @@ export function splitIntoShards(tensors: readonly TensorInfo[], shardBytes = DEF
   if (current.length > 0) shards.push(current);
   return shards.filter((shard) => shard.length > 0);
 }
-
-/** The index beside the shards, as json.dumps(indent=2, sort_keys=True) writes it. */
-export function indexJson(shards: readonly { readonly name: string; readonly tensors: readonly TensorInfo[] }[]): string {
-  const files = new Map(shards.flatMap(({ name, tensors }) => tensors.map((tensor) => [tensor.name, name] as const)));
-  const all = shards.flatMap(({ tensors }) => tensors);
-  const totalSize = all.reduce((sum, { dtype, shape }) => sum + tensorBytes(dtype, shape), 0);
-  const weightMap = Object.fromEntries([...files].toSorted(([a], [b]) => (a < b ? -1 : 1)));
-  return `${JSON.stringify({ metadata: { total_size: totalSize }, weight_map: weightMap }, null, 2)}\n`;
-}

@@ -2,13 +2,14 @@
 import { dtype, type ByteSink, type Checkpoint, type DType, type TensorInfo } from '@weightspec/core';
 import { hasQkvBiases, type NameScheme } from '@weightspec/models';
 import { writeSafetensors } from '@weightspec/safetensors';
+import { encodeIndex } from '@weightspec/sharded-index';
 import { writeTorch } from '@weightspec/torch-checkpoint';
 import { isBlocked, tensorLosses, type Reporter } from '../losses.js';
 import { storedWeights, withCleanNames, type ConvertInput, type LogicalModel } from '../logical-model.js';
 import { configFileFor } from '../model-config.js';
 import type { ConversionFile, ConvertOptions } from '../options.js';
 import { inSchemeOrder, tensorsIn } from '../recipes.js';
-import { indexJson, splitIntoShards } from '../shards.js';
+import { splitIntoShards } from '../shards.js';
 import { tensorBytes } from '../tensor-bytes.js';
 import { asType, floatCodec } from '../views.js';
 
@@ -68,7 +69,8 @@ function weightFiles(tensors: readonly TensorInfo[], target: FolderTarget, { sha
     write: (sink) => (target === 'safetensors' ? writeSafetensors(shard, sink, { metadata: { format: 'pt' } }) : writeTorch(shard, sink, { flavor: 'torch-2', archiveName: nameOf(i).slice(0, -extension.length - 1) })),
   }));
   if (shards.length === 1) return files;
-  return [...files, textFile(`${stem}.${extension}.index.json`, 'index', indexJson(shards.map((shard, i) => ({ name: nameOf(i), tensors: shard }))))];
+  const index = encodeIndex(new Map(shards.flatMap((shard, i) => shard.map(({ name }) => [name, nameOf(i)]))), { total_size: files.reduce((sum, { byteLength }) => sum + byteLength, 0) });
+  return [...files, smallFile(`${stem}.${extension}.index.json`, 'index', index)];
 }
 
 const padded = (n: number): string => String(n).padStart(5, '0');
@@ -77,10 +79,7 @@ function configFiles(input: ConvertInput, model: LogicalModel | undefined, names
   if (!model || !names) return [];
   const matrix = tensors.find(({ shape }) => shape.length === 2);
   const { name, content } = configFileFor(input, model, names, matrix?.dtype.name ?? 'F32', maxSeqLen ?? model.config.maxSeqLen);
-  return [textFile(name, 'config', `${JSON.stringify(content, null, 2)}\n`)];
+  return [smallFile(name, 'config', new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`))];
 }
 
-function textFile(name: string, kind: ConversionFile['kind'], text: string): ConversionFile {
-  const bytes = new TextEncoder().encode(text);
-  return { name, kind, byteLength: bytes.length, write: (sink: ByteSink) => sink.write(bytes) };
-}
+const smallFile = (name: string, kind: ConversionFile['kind'], bytes: Uint8Array): ConversionFile => ({ name, kind, byteLength: bytes.length, write: (sink: ByteSink) => sink.write(bytes) });
