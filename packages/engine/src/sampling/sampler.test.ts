@@ -82,6 +82,11 @@ describe('random sampler', () => {
   it('top-k comes before top-p: of the three that are left, two exceed 0.8', () => {
     expect(unlikely(draws({ topK: 3, topP: 0.8 }), [2 / 3, 1 / 3, 0, 0])).toEqual([]);
   });
+  it('goes on past a sum that only equals top-p, as run.c does', () => {
+    const sampler = createSampler({ topP: 0.5, seed: 1 });
+    const drawn = new Set(Array.from({ length: 50 }, () => sampler.sample(Float32Array.of(0, 0))));
+    expect(drawn).toEqual(new Set([0, 1]));
+  });
   it('leaves the logits alone and repeats itself with the same seed', () => {
     const row = Float32Array.from(logits);
     const [a, b] = [createSampler({ seed: 5 }), createSampler({ seed: 5 })];
