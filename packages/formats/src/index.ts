@@ -1,7 +1,11 @@
-/** The list of weight-file formats, and what can be done with a file before its format is known: detect, open, validate. */
+/** The list of weight-file formats, and what can be done with a file before its format is known: detect, open, validate; and the model in a folder. */
 export * from './list.js';
 export * from './codes.js';
 export * from './imposters.js';
 export * from './detect.js';
 export * from './open.js';
 export * from './validate.js';
+export * from './folder-codes.js';
+export { chooseModel, type FolderChoice, type FolderFile, type FolderModel } from './folder-model.js';
+export * from './folder.js';
+export { checkAgainstConfig, type Preflight } from './preflight.js';

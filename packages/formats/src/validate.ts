@@ -30,11 +30,14 @@ export interface Report {
   readonly stats: ReportStats;
 }
 
-export interface ValidateSourceOptions extends ValidateOptions {
+export interface ReportOptions extends ValidateOptions {
   /** Warnings count, and are reported, as errors. */
   readonly strict?: boolean;
   /** Diagnostics kept in the report, errors first. Default 1000. */
   readonly maxDiagnostics?: number;
+}
+
+export interface ValidateSourceOptions extends ReportOptions {
   readonly formats?: readonly Format[];
 }
 
@@ -43,37 +46,58 @@ const nothingChecked: ValidateResult = { diagnostics: [], checked: [], notChecke
 
 /** Detects, reads and validates one source. Bad bytes become diagnostics; only I/O faults and aborts throw. */
 export async function validateSource(source: ByteSource, options: ValidateSourceOptions = {}): Promise<Report> {
-  const { deep = false, strict = false, maxDiagnostics = 1000, signal } = options;
-  signal?.throwIfAborted();
+  options.signal?.throwIfAborted();
   const opened = await open(source, options.formats ?? formats);
   const { format, checkpoint } = opened;
-  const counter = byteCounter(options);
-  const result = format && checkpoint ? await format.validate(checkpoint, { deep, signal, progress: counter.progress }) : nothingChecked;
+  const validate = async (validateOptions: ValidateOptions) => (format && checkpoint ? format.validate(checkpoint, validateOptions) : nothingChecked);
+  return makeReport({ ...opened, path: source.name, fileSize: source.size, recognised: format !== undefined, validate }, options);
+}
 
-  const found = [...opened.diagnostics, ...result.diagnostics].map((d) => (strict && d.severity === 'warning' ? { ...d, severity: 'error' as const } : d));
+/** What was opened: one file, or the model of a folder. */
+export interface Subject {
+  readonly path: string;
+  /** Bytes of all files that hold the weights. */
+  readonly fileSize: number;
+  readonly format?: Format;
+  readonly variant?: string;
+  readonly checkpoint?: Checkpoint;
+  readonly diagnostics: readonly Diagnostic[];
+  /** False for the verdict `unrecognized`. */
+  readonly recognised: boolean;
+  readonly validate: (options: ValidateOptions) => Promise<ValidateResult>;
+}
+
+/** Validates what was opened and puts all that is known of it into a report. */
+export async function makeReport(subject: Subject, options: ReportOptions): Promise<Report> {
+  const { deep = false, strict = false, maxDiagnostics = 1000, signal } = options;
+  const { path, fileSize, format, variant, checkpoint } = subject;
+  const counter = byteCounter(options);
+  const result = await subject.validate({ deep, signal, progress: counter.progress });
+
+  const found = [...subject.diagnostics, ...result.diagnostics].map((d) => (strict && d.severity === 'warning' ? { ...d, severity: 'error' as const } : d));
   const kept = found.toSorted((a, b) => severityRank[a.severity] - severityRank[b.severity]).slice(0, maxDiagnostics);
   return {
-    path: source.name,
+    path,
     format: format?.id ?? null,
-    variant: opened.variant ?? null,
+    variant: variant ?? null,
     producer: checkpoint?.producer,
-    verdict: format ? verdictOf(found) : 'unrecognized',
+    verdict: subject.recognised ? verdictOf(found) : 'unrecognized',
     summary: summarize(found),
     diagnostics: kept,
     stats: {
-      fileSize: source.size,
+      fileSize,
       tensorCount: checkpoint?.tensors.length ?? 0,
       parameterCount: checkpoint ? parameterCount(checkpoint) : 0,
       bytesChecked: deep ? counter.done() : undefined,
       checked: result.checked,
-      notChecked: [...missingParts(format, checkpoint), ...result.notChecked],
+      notChecked: [...missingParts(subject), ...result.notChecked],
       limits: { deep, diagnosticsKept: kept.length, diagnosticsFound: found.length },
     },
   };
 }
 
 /** Passes progress on and remembers how far it got. */
-function byteCounter({ progress }: ValidateSourceOptions) {
+function byteCounter({ progress }: ValidateOptions) {
   let furthest = 0;
   return {
     done: () => furthest,
@@ -84,8 +108,8 @@ function byteCounter({ progress }: ValidateSourceOptions) {
   };
 }
 
-function missingParts(format: Format | undefined, checkpoint: Checkpoint | undefined): readonly string[] {
-  if (!format) return ['everything: no format claims this file'];
+function missingParts({ recognised, checkpoint }: Subject): readonly string[] {
+  if (!recognised) return ['everything: no format claims this file'];
   return checkpoint ? [] : ['the tensors: no directory of them could be read'];
 }
 
