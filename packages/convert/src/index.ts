@@ -5,3 +5,4 @@ export { logicalModel, weightIn, type BesideConversion, type ConvertInput, type 
 export { targets, type ConversionFile, type ConversionPlan, type ConvertOptions, type QwenTokenIds, type Target } from './options.js';
 export { splitIntoShards } from './shards.js';
 export { asType, contiguous, permuted, unpacked, zeros } from './views.js';
+export { compare, type ComparedTensor, type CompareOptions, type Comparison, type Difference, type Explanation, type SideSummary, type TensorSummary } from './compare/index.js';

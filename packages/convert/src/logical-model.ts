@@ -54,6 +54,9 @@ export function withCleanNames(checkpoint: Checkpoint): Checkpoint {
 
 const derivable = /^freqs_(cos|sin)$|^rope\.freqs$|\.rotary_emb\.inv_freq$|\.attn\.masked_bias$|\.attn\.bias$/;
 
+/** Tables that follow from the configuration; some savers keep them. */
+export const isDerivable = (name: string): boolean => derivable.test(name);
+
 /** Throws ModelError as describeModel does, and MODEL_WEIGHTS naming every weight that is missing or has another shape. */
 export function logicalModel({ checkpoint: given, beside }: ConvertInput): LogicalModel {
   const checkpoint = withCleanNames(given);
@@ -74,7 +77,7 @@ export function logicalModel({ checkpoint: given, beside }: ConvertInput): Logic
   if (problems.length > 0) throw new ModelError('MODEL_WEIGHTS', [...new Set(problems)]);
   const classifier = storedName('output.weight', names).name;
   const unused = [...stored.keys()].filter((name) => !used.has(name));
-  const isDerived = (name: string) => derivable.test(name) || (config.tiedEmbeddings && name === classifier);
+  const isDerived = (name: string) => isDerivable(name) || (config.tiedEmbeddings && name === classifier);
   return {
     config,
     names,

@@ -1,8 +1,8 @@
 /** A model's tensors under each scheme's names: order, rows, fused matrices. One table a scheme, no code a pair. */
-import { dtype, type DType, type TensorInfo } from '@weightspec/core';
+import type { DType, TensorInfo } from '@weightspec/core';
 import { hasQkvBiases, joinTensors, storedName, type NameScheme, type RowOrder } from '@weightspec/models';
 import { weightIn, type LogicalModel } from './logical-model.js';
-import { asType, floatCodec, zeros } from './views.js';
+import { asType, f32, floatCodec, zeros } from './views.js';
 
 /** Suffixes of Meta's names in the order in which each scheme's own model class registers them: savers write, and split, in this order. */
 const layerOrder: Readonly<Record<NameScheme, readonly string[]>> = {
@@ -47,7 +47,6 @@ function partIn(model: LogicalModel, metaName: string, scheme: NameScheme): Tens
   return weightIn(model, metaName, rowOrderOf(scheme));
 }
 
-const f32: DType = dtype('F32');
 const biasType = ({ dtype: type }: TensorInfo): DType => (type.blockSize === 1 && floatCodec(type) ? type : f32);
 
 /** Parts of one matrix in several types become F32. */

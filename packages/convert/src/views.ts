@@ -8,6 +8,8 @@ import { assertRange, byteLength, dtype, elementCount, type ByteSource, type DTy
 import { permuteRopeRows, type RowOrder } from '@weightspec/models';
 import { contiguousChunks } from '@weightspec/safetensors';
 
+export const f32 = dtype('F32');
+
 /** A tensor that is the whole of `source`. */
 const whole = (tensor: Pick<TensorInfo, 'name' | 'shape' | 'dtype'>, source: ByteSource): TensorInfo => ({ name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, location: { source, offset: 0, length: source.size } });
 
@@ -82,7 +84,7 @@ export function unpacked({ name, shape, scheme, groupSize = 1 }: PackedTensor, v
   return encoded({ name, shape }, { unit: groupSize, read }, values.location.source.name, f32, 'ggml');
 }
 
-const f32 = dtype('F32');
+
 
 function encoded({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, values: Values, sourceName: string, type: DType, rounding: Rounding): TensorInfo {
   const codec = codecOf(type);

@@ -1,5 +1,5 @@
 /** safetensors and torch: any tensors under any names, split by size, with config.json and an index beside them as transformers has them. */
-import { dtype, type ByteSink, type Checkpoint, type DType, type TensorInfo } from '@weightspec/core';
+import type { ByteSink, Checkpoint, DType, TensorInfo } from '@weightspec/core';
 import { hasQkvBiases, type NameScheme } from '@weightspec/models';
 import { writeSafetensors } from '@weightspec/safetensors';
 import { encodeIndex } from '@weightspec/sharded-index';
@@ -11,13 +11,12 @@ import type { ConversionFile, ConvertOptions } from '../options.js';
 import { inSchemeOrder, tensorsIn } from '../recipes.js';
 import { splitIntoShards } from '../shards.js';
 import { tensorBytes } from '../tensor-bytes.js';
-import { asType, floatCodec } from '../views.js';
+import { asType, f32, floatCodec } from '../views.js';
 
 type FolderTarget = 'safetensors' | 'torch';
 
 const stems: Readonly<Record<FolderTarget, readonly [stem: string, extension: string]>> = { safetensors: ['model', 'safetensors'], torch: ['pytorch_model', 'bin'] };
 const plainTypes: readonly string[] = ['F32', 'F16', 'BF16'];
-const f32 = dtype('F32');
 
 /** `model`: absent for tensors whose architecture is not known; they keep their names. */
 export function folderFiles(input: ConvertInput, model: LogicalModel | undefined, target: FolderTarget, options: ConvertOptions, report: Reporter): readonly ConversionFile[] {

@@ -8,9 +8,8 @@ import type { ConvertInput, LogicalModel } from '../logical-model.js';
 import { tensorBytes } from '../tensor-bytes.js';
 import type { ConversionFile, ConvertOptions, QwenTokenIds } from '../options.js';
 import { tensorsIn } from '../recipes.js';
-import { floatCodec } from '../views.js';
+import { f32, floatCodec } from '../views.js';
 
-const f32 = dtype('F32');
 const defaultType = dtype('F16');
 
 /** Of the published models: <|endoftext|>, twice, and the two of ChatML. */
