@@ -101,6 +101,15 @@ describe.skipIf(pth.length === 0)('writeTorch', () => {
     await writeTorch([...tensors], sink, { flavor: 'torch-1.13', archiveName: 'consolidated.00' });
     expect(Buffer.compare(sink.bytes(), bytesOf(path))).toBe(0);
   });
+  it('puts tensors under a key of an outer dict, and refuses to do so with a checkpoint that is whole', async () => {
+    const path = 'smoothquant/inputs_stats.pth';
+    const read = await open(path);
+    const sink = memorySink();
+    const tensors = read.tensors.map((tensor) => ({ ...tensor, name: tensor.name.replace('absmax.', '') }));
+    await writeTorch(tensors, sink, { flavor: 'torch-1.13', archiveName: 'inputs_stats', under: 'absmax' });
+    expect(Buffer.compare(sink.bytes(), bytesOf(path))).toBe(0);
+    await expect(writeTorch(read, memorySink(), { flavor: 'torch-1.13', under: 'absmax' })).rejects.toThrow(RangeError);
+  });
   it('keeps a tied embedding in one storage when the tensors alone are given', async () => {
     const { tensors } = await open('models/qwen2-tiny/f16-bin-tied-shared-storage/pytorch_model.bin');
     const sink = memorySink();

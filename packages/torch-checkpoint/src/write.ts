@@ -24,6 +24,8 @@ export interface TorchWriteOptions {
   readonly alignment?: number;
   /** False leaves all checksums zero, as torch 2 does on request. Default true. */
   readonly crc32?: boolean;
+  /** Key of an outer dict under which the tensors lie, in an OrderedDict of their own. Not for checkpoints that were read, which are whole already. */
+  readonly under?: string;
   readonly progress?: Progress;
 }
 
@@ -44,7 +46,8 @@ interface Plan {
 export async function writeTorch(input: Checkpoint | readonly TensorInfo[], sink: ByteSink, options: TorchWriteOptions): Promise<void> {
   const checkpoint = 'tensors' in input ? input : undefined;
   const origin = checkpoint && originOf(checkpoint);
-  const plan = origin ? planOf(origin) : planFor(checkpoint?.tensors ?? (input as readonly TensorInfo[]), options.flavor);
+  if (origin && options.under !== undefined) throw new RangeError('a checkpoint that was read is written whole, not under a key');
+  const plan = origin ? planOf(origin) : planFor(checkpoint?.tensors ?? (input as readonly TensorInfo[]), options.flavor, options.under);
   if (options.flavor === 'legacy') return writeLegacy(plan, sink, origin !== undefined && origin.zip === undefined, options.progress);
   await writeZip(plan, sink, options, origin);
 }
@@ -60,8 +63,8 @@ function planOf({ root, storages }: Origin): Plan {
   };
 }
 
-/** An OrderedDict of `tensors`. Those that name one storage record share it; others get one of their own, contiguous. */
-function planFor(tensors: readonly TensorInfo[], flavor: Flavor): Plan {
+/** An OrderedDict of `tensors`, which may be an entry of a dict. Those that name one storage record share it; others get one of their own, contiguous. */
+function planFor(tensors: readonly TensorInfo[], flavor: Flavor, under: string | undefined): Plan {
   const sources = new Map<Storage, StorageBytes>();
   const shared = new Map<TensorLocation, Storage>();
   const root = newDict(true);
@@ -89,7 +92,7 @@ function planFor(tensors: readonly TensorInfo[], flavor: Flavor): Plan {
     root.keys.push(text(name));
     root.values.push({ kind: 'tensor', storage, dtype, storageOffset: record?.storageOffset ?? 0, size: shape, stride, requiresGrad: record?.requiresGrad ?? false, byteRange: [0, 0] });
   }
-  return { root, bytesOf: (storage) => sources.get(storage)! };
+  return { root: under === undefined ? root : dictOf([[under, root]]), bytesOf: (storage) => sources.get(storage)! };
 }
 
 const elementBytes = (dtype: DType, shape: readonly number[]): number => shape.reduce((product, n) => product * n, 1) * dtype.bytesPerBlock;
