@@ -1,14 +1,18 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ByteSource } from '@weightspec/core';
-import { open, type OpenResult } from '@weightspec/formats';
+import { chooseModel, open, openFolder, type FolderFile, type OpenResult } from '@weightspec/formats';
 import { openSource } from '@weightspec/io/node';
+import type { BesideModel } from '@weightspec/models';
 import { CliError } from './codes.js';
+import { folderResolver, formatsBeside, isIndexFile, isModelFolder, listFolder } from './folders.js';
 
-/** A file or URL to look at. `named`: given on the command line rather than found in a folder. */
+/** A file, a URL, or a folder that is one model, to look at. `named`: given on the command line rather than found in a folder. */
 export interface Input {
   readonly path: string;
   readonly named: boolean;
+  /** Of a model's folder: its plain files. They are not inputs of their own. */
+  readonly folder?: readonly FolderFile[];
 }
 
 const isUrl = (target: string) => /^[a-z][a-z0-9+.-]+:\/\//i.test(target);
@@ -19,18 +23,24 @@ async function isFolder(target: string): Promise<boolean> {
   return found?.isDirectory() ?? false;
 }
 
-/** Files under `folder` in name order. Leaves out dot-folders and node_modules, and does not follow links to folders. */
-async function* filesUnder(folder: string): AsyncGenerator<string> {
+/**
+ * Files under `folder` in name order, and folders that are one model in place of their files. Leaves out dot-folders and
+ * node_modules, and does not follow links to folders.
+ */
+async function* inputsUnder(folder: string): AsyncGenerator<Input> {
+  const listing = await listFolder(folder).catch(() => []);
+  const isModel = isModelFolder(listing);
+  if (isModel) yield { path: folder, named: true, folder: listing };
   const entries = await readdir(folder, { withFileTypes: true }).catch(() => undefined);
   // Opening what cannot be listed says why, as it does for a file, and the other folders are still looked at.
-  if (!entries) yield folder;
+  if (!entries) yield { path: folder, named: false };
   for (const entry of (entries ?? []).toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) {
-      if (!entry.name.startsWith('.') && entry.name !== 'node_modules') yield* filesUnder(path);
-    } else if (entry.isFile() || (entry.isSymbolicLink() && !(await isFolder(path)))) {
+      if (!entry.name.startsWith('.') && entry.name !== 'node_modules') yield* inputsUnder(path);
+    } else if (!isModel && (entry.isFile() || (entry.isSymbolicLink() && !(await isFolder(path))))) {
       // Download caches keep the real file elsewhere and link to it.
-      yield path;
+      yield { path, named: false };
     }
   }
 }
@@ -39,7 +49,7 @@ async function* filesUnder(folder: string): AsyncGenerator<string> {
 export async function* inputsOf(targets: readonly string[]): AsyncGenerator<Input> {
   for (const target of targets) {
     if (!(await isFolder(target))) yield { path: target, named: true };
-    else for await (const path of filesUnder(target)) yield { path, named: false };
+    else yield* inputsUnder(target);
   }
 }
 
@@ -47,18 +57,23 @@ export async function* inputsOf(targets: readonly string[]): AsyncGenerator<Inpu
 const companions: ReadonlySet<string> = new Set(['llama2c-tokenizer']);
 
 export interface OpenedModel extends OpenResult {
-  readonly source: ByteSource & { close(): Promise<void> };
+  /** The file, or the folder as a whole: what to call it, its bytes, and how to close it. */
+  readonly source: Pick<ByteSource, 'name' | 'size'> & { close(): Promise<void> };
+  /** Configuration found in the folder; absent for a single file. */
+  readonly beside?: BesideModel;
 }
 
 /**
- * Opens the one model that `target` (a file, a URL, or a folder with one model in it) stands for.
+ * Opens the one model that `target` (a file, a URL, an index with its shards, or a folder with one model in it) stands for.
  * The caller closes `source`. Throws CliError for a folder with none or several, IoError for I/O trouble.
  */
 export async function openModel(target: string): Promise<OpenedModel> {
-  if (!(await isFolder(target))) return openInput(target);
+  if (!(await isFolder(target))) return isIndexFile(target) ? openIndexFile(target) : openInput(target);
+  const listing = await listFolder(target);
+  if (isModelFolder(listing) && chooseModel(listing, target).model) return openModelFolder(target, listing);
   const models: OpenedModel[] = [];
-  for await (const { path } of inputsOf([target])) {
-    const opened = await openInput(path);
+  for await (const { path, folder } of inputsUnder(target)) {
+    const opened = folder ? await openModelFolder(path, folder) : await openInput(path);
     if (opened.checkpoint && !companions.has(opened.checkpoint.format)) models.push(opened);
     else await opened.source.close();
   }
@@ -67,6 +82,30 @@ export async function openModel(target: string): Promise<OpenedModel> {
   for (const { source } of models) await source.close();
   if (!model) throw new CliError('CLI_NO_MODEL', `${target}: no file in this folder holds a model`);
   throw new CliError('CLI_SEVERAL_MODELS', `${target}: several files hold a model: ${models.map(({ source }) => source.name).join(', ')}`);
+}
+
+async function openModelFolder(folder: string, listing: readonly FolderFile[]): Promise<OpenedModel> {
+  const { resolve } = folderResolver(folder);
+  const opened = await openFolder(listing, resolve, { name: folder });
+  const { format, variant, checkpoint, diagnostics, beside, files } = opened;
+  const size = listing.filter(({ name }) => files.includes(name)).reduce((sum, file) => sum + file.size, 0);
+  return { source: { name: folder, size, close: () => opened.close() }, format, variant, checkpoint, diagnostics, beside };
+}
+
+/** The shards of an index lie beside it and stay open with it. */
+async function openIndexFile(path: string): Promise<OpenedModel> {
+  const shards = formatsBeside(path);
+  const index = await openSource(path);
+  const close = async (): Promise<void> => {
+    await index.close();
+    await shards.closeAll();
+  };
+  try {
+    return { ...(await open(index, shards.formats)), source: { name: index.name, size: index.size, close } };
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 async function openInput(path: string): Promise<OpenedModel> {

@@ -18,11 +18,11 @@ export interface ReadyModel {
  */
 export async function withModel<T>(target: string, choice: BackendChoice, terminal: Terminal, use: (ready: ReadyModel) => Promise<T>): Promise<T> {
   const backend = await chooseBackend(choice, terminal);
-  const { source, checkpoint, diagnostics } = await openModel(target);
+  const { source, checkpoint, diagnostics, beside } = await openModel(target);
   try {
     const errors = diagnostics.filter(({ severity }) => severity === 'error');
     if (!checkpoint || errors.length > 0) throw new DiagnosticError(errors);
-    const model = await loadModel(checkpoint, { backend, beside: await besideModel(source.name, checkpoint) });
+    const model = await loadModel(checkpoint, { backend, beside: beside ?? (await besideModel(source.name, checkpoint)) });
     try {
       return await use({ path: source.name, checkpoint, model });
     } finally {

@@ -56,6 +56,7 @@ Examples:
   weightspec inspect https://example.org/model.bin
   weightspec run model.bin -p "Once upon a time" -t 0.8
   weightspec convert model.bin model-int8.bin --to llama2c-v2
+  weightspec compare model-f16.bin model-q4_0.bin --html report.html
   weightspec explain LLAMA2C_BAD_MAGIC`;
 
 /** Parses `argv`, loads the one command that it names, and returns its exit code. */
@@ -145,6 +146,15 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .option('--token-ids <ids>', 'eos,pad,im_start,im_end of ggml-qwen', qwenTokenIds)
     .option('--allow-loss', 'write even what the format cannot hold entirely')
     .action(action(async (source: string, destination: string, options) => (await import('./commands/convert.js')).convert(source, destination, options, terminal)));
+
+  program
+    .command('compare')
+    .description('say how far two models are apart, across formats and names, and why; exit 1 when they are different')
+    .argument('<a>', 'a model, as convert takes it')
+    .argument('<b>', 'another')
+    .option('--json', 'print JSON')
+    .option('--html <file>', 'write a page with a chart of the error by layer; a name in .svg gets the chart alone')
+    .action(action(async (a: string, b: string, options) => (await import('./commands/compare.js')).compareModels(a, b, options, terminal)));
 
   program
     .command('explain')

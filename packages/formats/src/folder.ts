@@ -98,6 +98,7 @@ export async function validateFolder(listing: readonly FolderFile[], resolve: Fo
     return await makeReport({
       path: options.name ?? 'folder',
       fileSize: files.reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0),
+      files: opened.model?.kind === 'index' ? [opened.model.name, ...files] : files,
       ...(format ? { format } : {}), ...(variant === undefined ? {} : { variant }), ...(checkpoint ? { checkpoint } : {}),
       diagnostics,
       recognised: !diagnostics.some(({ code }) => code === 'FOLDER_NO_MODEL'),

@@ -10,6 +10,8 @@ export interface ReportStats {
   readonly parameterCount: number;
   /** Tensor bytes that a deep check went through, by its own progress reports. */
   readonly bytesChecked?: number;
+  /** Of a folder: the names of the files that the report is about. */
+  readonly files?: readonly string[];
   /** What was looked at, in words. */
   readonly checked: readonly string[];
   /** What was not, in words. */
@@ -58,6 +60,7 @@ export interface Subject {
   readonly path: string;
   /** Bytes of all files that hold the weights. */
   readonly fileSize: number;
+  readonly files?: readonly string[];
   readonly format?: Format;
   readonly variant?: string;
   readonly checkpoint?: Checkpoint;
@@ -89,6 +92,7 @@ export async function makeReport(subject: Subject, options: ReportOptions): Prom
       tensorCount: checkpoint?.tensors.length ?? 0,
       parameterCount: checkpoint ? parameterCount(checkpoint) : 0,
       bytesChecked: deep ? counter.done() : undefined,
+      files: subject.files,
       checked: result.checked,
       notChecked: [...missingParts(subject), ...result.notChecked],
       limits: { deep, diagnosticsKept: kept.length, diagnosticsFound: found.length },

@@ -1,10 +1,11 @@
-import { extname } from 'node:path';
-import { formats, validateSource, type Report } from '@weightspec/formats';
+import { extname, join } from 'node:path';
+import { formats, validateFolder, validateSource, type FolderFile, type Report } from '@weightspec/formats';
 import { openSource } from '@weightspec/io/node';
 import { reportFault } from '../faults.js';
+import { folderResolver, formatsBeside, isIndexFile } from '../folders.js';
 import { inputsOf, type Input } from '../inputs.js';
 import { progressBar } from '../progress.js';
-import { withFrames, type CheckedFile, type Findings, type UncheckedFile } from '../report/checked-file.js';
+import { withFolderFrames, withFrames, type CheckedFile, type Findings, type UncheckedFile } from '../report/checked-file.js';
 import { visible } from '../report/escape.js';
 import { textReporter } from '../report/text.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
@@ -23,9 +24,10 @@ export async function validate(targets: readonly string[], options: ValidateComm
   const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env)) : undefined;
   let trouble = false;
 
-  for await (const input of inputsOf(targets)) {
+  for await (const input of withFilesLeft(inputsOf(targets))) {
     try {
-      const file = await check(input, options, terminal);
+      const file = await (input.folder ? checkFolder(input.path, input.folder, options, terminal) : check(input, options, terminal));
+      input.done?.(file.report);
       const reason = input.named ? undefined : whyLeftOut(file.report);
       if (reason === undefined) {
         files.push(file);
@@ -45,15 +47,44 @@ export async function validate(targets: readonly string[], options: ValidateComm
   return exitCode(findings, trouble, targets, terminal);
 }
 
+/** An input, and whom to tell what was found. */
+type Listened = Input & { readonly done?: (report: Report) => void };
+
+/** Configurations that the report on a folder is about as well. */
+const configurations = ['config.json', 'params.json', 'generation_config.json'];
+
+/** After a model's folder, the files in it that are no part of the model. */
+async function* withFilesLeft(inputs: AsyncIterable<Input>): AsyncGenerator<Listened> {
+  for await (const input of inputs) {
+    const seen = new Set(configurations);
+    yield { ...input, done: ({ stats }) => stats.files?.forEach((name) => seen.add(name)) };
+    for (const { name } of input.folder ?? []) if (!seen.has(name)) yield { path: join(input.path, name), named: false };
+  }
+}
+
+async function checkFolder(path: string, files: readonly FolderFile[], { strict, deep }: ValidateCommandOptions, terminal: Terminal): Promise<CheckedFile> {
+  const bar = progressBar(path, terminal);
+  const folder = folderResolver(path);
+  try {
+    const report = await validateFolder(files, folder.resolve, { name: path, strict, deep, progress: bar.progress });
+    return await withFolderFrames(report, files.map(({ name }) => join(path, name)));
+  } finally {
+    bar.stop();
+    await folder.closeAll();
+  }
+}
+
 async function check({ path }: Input, { strict, deep }: ValidateCommandOptions, terminal: Terminal): Promise<CheckedFile> {
   const source = await openSource(path);
+  const shards = isIndexFile(path) ? formatsBeside(path) : undefined;
   const bar = progressBar(path, terminal);
   try {
-    const report = await validateSource(source, { strict, deep, progress: bar.progress });
+    const report = await validateSource(source, { strict, deep, progress: bar.progress, formats: shards?.formats ?? formats });
     return await withFrames(report, source);
   } finally {
     bar.stop();
     await source.close();
+    await shards?.closeAll();
   }
 }
 

@@ -1,4 +1,5 @@
 import type { ByteSource, CodeEntry, Diagnostic } from '@weightspec/core';
+import { fileSource } from '@weightspec/io/node';
 import { codeFamilies, type CodeFamily, type Report } from '@weightspec/formats';
 import { readFrame } from './hexdump.js';
 
@@ -32,6 +33,22 @@ export async function withFrames(report: Report, source: ByteSource): Promise<Ch
     if (!diagnostic.byteRange || diagnostic.source !== source.name) continue;
     const frame = await readFrame(source, diagnostic.byteRange);
     if (frame) frames.set(diagnostic, frame);
+  }
+  return { report, frames };
+}
+
+/** The same for a folder: each finding's bytes are in one of `paths`. */
+export async function withFolderFrames(report: Report, paths: readonly string[]): Promise<CheckedFile> {
+  const frames = new Map<Diagnostic, readonly string[]>();
+  for (const diagnostic of report.diagnostics.slice(0, shownDiagnostics)) {
+    if (!diagnostic.byteRange || !paths.includes(diagnostic.source)) continue;
+    const source = await fileSource(diagnostic.source);
+    try {
+      const frame = await readFrame(source, diagnostic.byteRange);
+      if (frame) frames.set(diagnostic, frame);
+    } finally {
+      await source.close();
+    }
   }
   return { report, frames };
 }
