@@ -17,7 +17,7 @@ export async function listFolder(folder: string): Promise<FolderFile[]> {
 }
 
 /** Opens files of `folder` by plain names. What it opened is closed by whoever asked for it, or by `closeAll`. */
-export function folderResolver(folder: string): { resolve: FolderResolver; closeAll(): Promise<void> } {
+export function folderResolver(folder: string): { resolve: FolderResolver; readonly closeAll: () => Promise<void> } {
   const opened: (ByteSource & { close(): Promise<void> })[] = [];
   return {
     async resolve(name) {
@@ -44,7 +44,7 @@ export const isModelFolder = (files: readonly FolderFile[]): boolean => files.so
 export const isIndexFile = (path: string): boolean => path.endsWith('.index.json') && !/^[a-z][a-z0-9+.-]+:\/\//i.test(path);
 
 /** Every format, with one for the index at `path` that opens the shards beside it. */
-export function formatsBeside(path: string): { formats: readonly Format[]; closeAll(): Promise<void> } {
+export function formatsBeside(path: string): { formats: readonly Format[]; readonly closeAll: () => Promise<void> } {
   const { resolve, closeAll } = folderResolver(dirname(path));
   const index = shardedIndexFormat(resolve);
   return { formats: formats.map((format) => (format.id === index.id ? index : format)), closeAll };
