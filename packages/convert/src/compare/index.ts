@@ -63,7 +63,7 @@ export interface CompareOptions {
 export async function compare(inputA: ConvertInput, inputB: ConvertInput, { progress, signal }: CompareOptions = {}): Promise<Comparison> {
   const a = sideOf(inputA);
   const b = sideOf(inputB);
-  const [left, right] = [withClassifier(a), withClassifier(b)];
+  const [left, right] = [withClassifier(a, b), withClassifier(b, a)];
   const shared = [...left.keys()].filter((name) => right.has(name));
   const total = shared.reduce((sum, name) => sum + elementCount(left.get(name)!.shape), 0);
   let done = 0;
@@ -81,10 +81,10 @@ export async function compare(inputA: ConvertInput, inputB: ConvertInput, { prog
 
 const summary = ({ format, variant, names }: Side): SideSummary => ({ format, variant, ...(names ? { names } : {}) });
 
-/** A model without a classifier of its own uses the embedding. */
-function withClassifier({ tensors, names }: Side): ReadonlyMap<string, SideTensor> {
+/** A model without a classifier of its own, where the other has one, uses the embedding. */
+function withClassifier({ tensors, names }: Side, other: Side): ReadonlyMap<string, SideTensor> {
   const embedding = tensors.get('tok_embeddings.weight');
-  return names && embedding && !tensors.has('output.weight') ? new Map([...tensors, ['output.weight', embedding]]) : tensors;
+  return names && embedding && !tensors.has('output.weight') && other.tensors.has('output.weight') ? new Map([...tensors, ['output.weight', embedding]]) : tensors;
 }
 
 interface Both {
