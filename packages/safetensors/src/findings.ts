@@ -2,6 +2,8 @@ import type { Diagnostic, Finding } from '@weightspec/core';
 
 /** Findings of one code that are listed; a damaged header of a million tensors must not make a million of them. */
 const MAX_PER_CODE = 100;
+/** Findings of one code after which reading on tells nothing new: a hostile header can make millions. */
+const ENOUGH = 10_000;
 
 /** Collects diagnostics, at most 100 a code; the last of a code then says how many more there were. */
 export class Findings<Code extends string> {
@@ -9,6 +11,7 @@ export class Findings<Code extends string> {
   readonly #make: (code: Code, source: string, finding: Finding) => Diagnostic;
   readonly #list: Diagnostic[] = [];
   readonly #counts = new Map<Code, number>();
+  #isEnough = false;
 
   constructor(source: string, make: (code: Code, source: string, finding: Finding) => Diagnostic) {
     this.#source = source;
@@ -18,11 +21,17 @@ export class Findings<Code extends string> {
   add(code: Code, finding: Finding, source = this.#source): void {
     const count = (this.#counts.get(code) ?? 0) + 1;
     this.#counts.set(code, count);
+    if (count >= ENOUGH) this.#isEnough = true;
     if (count <= MAX_PER_CODE) this.#list.push(this.#make(code, source, finding));
   }
 
   has(...codes: readonly Code[]): boolean {
     return codes.some((code) => this.#counts.has(code));
+  }
+
+  /** Whether 10,000 findings of one code have been counted, so that a reader may stop. */
+  get isEnough(): boolean {
+    return this.#isEnough;
   }
 
   get hasErrors(): boolean {

@@ -47,6 +47,9 @@ const codeOfFault: Readonly<Record<JsonFault, SafetensorsCode>> = {
   trailing: 'SAFETENSORS_TRAILING_HEADER_BYTES',
 };
 
+/** Ends the reading of a header that is wrong in thousands of places; the findings say in how many. */
+class EnoughFound extends Error {}
+
 /** Reads the header in bytes [8, 8 + N) of `bytes`; undefined when it is no JSON object at all. */
 export function readHeader(bytes: Uint8Array, source: ByteSource, findings: HeaderFindings): Header | undefined {
   const end = bytes.length;
@@ -63,6 +66,7 @@ export function readHeader(bytes: Uint8Array, source: ByteSource, findings: Head
   try {
     return new HeaderReader(json, source, findings).read();
   } catch (error) {
+    if (error instanceof EnoughFound) return undefined;
     if (!(error instanceof JsonError)) throw error;
     const empty = end === LENGTH_BYTES;
     findings.add(codeOfFault[error.fault], { byteRange: empty ? [0, LENGTH_BYTES] : error.byteRange, message: empty ? 'the header has no bytes; the least is "{}"' : error.message });
@@ -134,6 +138,10 @@ class HeaderReader {
     return { metadata: this.#metadata, tensors: this.#tensors, offsetTokens: this.#offsetTokens, complete: this.#complete, compact };
   }
 
+  #stopWhenEnough(): void {
+    if (this.#findings.isEnough) throw new EnoughFound();
+  }
+
   #checkPadding(start: number): void {
     const { bytes, end } = this.#json;
     for (let at = start; at < end; at++) {
@@ -146,6 +154,7 @@ class HeaderReader {
 
   #member(key: string): void {
     const json = this.#json;
+    this.#stopWhenEnough();
     const { tokenStart } = json;
     if (this.#names.has(key)) {
       this.#findings.add('SAFETENSORS_DUPLICATE_KEY', { byteRange: json.tokenRange, pointer: tensorPointer(key), message: `the header has the key ${quoted(key)} twice` });
@@ -171,6 +180,7 @@ class HeaderReader {
     }
     const entries = new Map<string, MetadataEntry>();
     json.object((key) => {
+      this.#stopWhenEnough();
       const [keyStart, keyEnd] = json.tokenRange;
       const valueType = json.type();
       if (valueType !== 'string') {
@@ -205,6 +215,7 @@ class HeaderReader {
 
   #readField(field: string): void {
     const json = this.#json;
+    this.#stopWhenEnough();
     const draft = this.#draft;
     const { tokenStart } = json;
     if (field !== 'dtype' && field !== 'shape' && field !== 'data_offsets') {
@@ -316,6 +327,7 @@ class HeaderReader {
     let count = 0;
     json.array(() => {
       count++;
+      this.#stopWhenEnough();
       const elementType = json.type();
       if (elementType !== 'number') {
         json.skip();

@@ -293,7 +293,7 @@ export class JsonReader {
     const key = length === 0 ? 0 : length + 32 * (bytes[start]! + 256 * (bytes[end - 1]! + 256 * bytes[start + (length >> 1)]!));
     const known = this.#interned.get(key);
     if (known && known.end - known.start === length && sameBytes(bytes, known.start, start, length)) return known.text;
-    const text = decoder.decode(bytes.subarray(start, end));
+    const text = this.#text(start, end);
     // Only the first of a kind is kept, and few kinds, so that a header of random names fills nothing.
     if (!known && this.#interned.size < 256) this.#interned.set(key, { start, end, text });
     return text;

@@ -128,6 +128,14 @@ describe('reading', () => {
     expect(diagnostics.map(({ code }) => code)).toEqual(Array.from({ length: 100 }, () => 'SAFETENSORS_UNKNOWN_DTYPE'));
     expect(diagnostics.at(-1)!.message).toContain('150 more of this kind');
   });
+  it('stops reading a header that is wrong ten thousand times in one way', async () => {
+    const repeated = file(`{"a":0${',"a":0'.repeat(2_000_000)}}`);
+    const diagnostics = await diagnose(repeated);
+    expect(diagnostics).toHaveLength(101);
+    expect(diagnostics.at(-1)!.message).toContain('9900 more of this kind');
+    // Nothing behind the ten-thousandth was looked at, however long the header.
+    expect(diagnostics.every(({ byteRange }) => byteRange![1] < 70_000)).toBe(true);
+  });
   it('keeps one finding to one cause: broken offsets of one tensor do not make holes elsewhere (SAFETENSORS_OFFSETS_REVERSED)', async () => {
     const header = '{"a":{"dtype":"U8","shape":[1],"data_offsets":[1,0]},"b":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}';
     expect(await codesOf(file(header, [1, 2]))).toEqual(['SAFETENSORS_OFFSETS_REVERSED']);
@@ -271,6 +279,28 @@ describe('the deep check', () => {
     };
     expect(await tail(4 << 20)).toEqual(['SAFETENSORS_ZEROED_TAIL']);
     expect(await tail(1 << 19)).toEqual([]);
+  });
+  it('counts NaN and infinities as float arithmetic does, wherever they stand (SAFETENSORS_WEIGHT_NOT_FINITE)', async () => {
+    /** Values from bits: bf16 is the upper half of an f32; an f16 is not finite when all its exponent bits are set. */
+    const isFiniteAt: Readonly<Record<string, (view: DataView, i: number) => boolean>> = {
+      F32: (view, i) => Number.isFinite(view.getFloat32(4 * i, true)),
+      BF16: (view, i) => Number.isFinite(new DataView(Uint32Array.of(view.getUint16(2 * i, true) << 16).buffer).getFloat32(0, true)),
+      F16: (view, i) => (view.getUint16(2 * i, true) >> 10) % 32 !== 31,
+    };
+    const bits = fc.constantFrom(0, 1, 0x3f, 0x7b, 0x7c, 0x7f, 0x80, 0xbf, 0xfb, 0xfc, 0xff, 0x7e);
+    await fc.assert(fc.asyncProperty(fc.constantFrom('F32', 'BF16', 'F16'), fc.array(bits, { minLength: 4, maxLength: 60 }), async (type, values) => {
+      const { bytesPerBlock } = dtype(type);
+      const data = values.slice(0, values.length - (values.length % bytesPerBlock));
+      const count = data.length / bytesPerBlock;
+      const view = new DataView(Uint8Array.from(data).buffer);
+      const nonFinite = Array.from({ length: count }, (_, i) => i).filter((i) => !isFiniteAt[type]!(view, i));
+      const bytes = await written([tensor('w', type, [count], data)]);
+      const found = (await diagnose(bytes, 'x', true)).filter(({ code }) => code === 'SAFETENSORS_WEIGHT_NOT_FINITE');
+      const start = bytes.length - data.length + (nonFinite[0] ?? 0) * bytesPerBlock;
+      expect(found.map(({ message, byteRange }) => [message, byteRange])).toEqual(
+        nonFinite.length === 0 ? [] : [[`${nonFinite.length} of ${count} values of "w" are NaN or infinite`, [start, start + bytesPerBlock]]],
+      );
+    }), { numRuns: 500 });
   });
   it('says which types it cannot judge', async () => {
     const bytes = await written([tensor('a', 'F8_E4M3', [1], [0x7f]), tensor('b', 'I32', [1], [1, 0, 0, 0])]);
