@@ -31,6 +31,9 @@ function tokenIds(text: string): readonly number[] {
   return text.split(',').map((part) => parse(part.trim()));
 }
 
+/** An option that may be given several times. */
+const moreTokenIds = (text: string, before: readonly (readonly number[])[] | undefined): readonly (readonly number[])[] => [...(before ?? []), tokenIds(text)];
+
 /** Bytes: 500000, 500kB, 5GB. Powers of ten, as transformers reads them. */
 function byteCount(text: string): number {
   const found = /^(\d+(?:\.\d+)?)\s*(k|M|G|T)?B?$/i.exec(text.trim());
@@ -89,6 +92,7 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .addOption(new Option('--format <format>', 'how to report').choices(['text', 'json', 'sarif', 'html']).default('text'))
     .option('--strict', 'count warnings as errors')
     .option('--deep', 'read every tensor byte once')
+    .option('--original <model>', 'what LMDeploy’s int8 export was made of, to compare every weight with')
     .action(action(async (targets: readonly string[], options) => (await import('./commands/validate.js')).validate(targets, options, terminal)));
 
   program
@@ -155,6 +159,32 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .option('--json', 'print JSON')
     .option('--html <file>', 'write a page with a chart of the error by layer; a name in .svg gets the chart alone')
     .action(action(async (a: string, b: string, options) => (await import('./commands/compare.js')).compareModels(a, b, options, terminal)));
+
+  program
+    .command('smoothquant')
+    .description('write LMDeploy’s int8 export of a model, from its activation statistics')
+    .argument('<original>', 'a model, as convert takes it')
+    .argument('<statistics>', 'inputs_stats.pth, or a safetensors file with the layers’ absmax')
+    .argument('<destination>', 'a folder, or a file for the weights alone')
+    .option('--alpha <a>', 'how much of the difficulty goes into the weights', numberBetween(0, 1), 0.5)
+    .addOption(new Option('--to <format>', 'what to write').choices(['torch', 'safetensors']).default('torch'))
+    .option('--shard-size <bytes>', 'most bytes of one file, e.g. 5GB', byteCount)
+    .option('--no-migration-scales', 'leave them out, for loaders that stack q, k and v')
+    .action(action(async (original: string, statistics: string, destination: string, options) => (await import('./commands/smoothquant.js')).smoothquant(original, statistics, destination, options, terminal)));
+
+  program
+    .command('calibrate')
+    .description('run a model over a text and write its activation statistics')
+    .argument('<model>', 'a model file, a folder with one, or an http(s) URL')
+    .requiredOption('--out <file>', 'where the statistics go, e.g. inputs_stats.pth')
+    .option('--text <file>', 'what to run the model over')
+    .addOption(new Option('--tokens <ids>', 'a sequence as ids, instead of a text; may be given several times').argParser(moreTokenIds).conflicts('text'))
+    .option('--tokenizer <file>', 'vocabulary; looked for beside the model when left out')
+    .option('--samples <n>', 'sequences at most', wholeNumber(1), 128)
+    .option('--seq-len <n>', 'tokens of a sequence at most; default 2048 or the model’s positions', wholeNumber(1))
+    .addOption(backendOption())
+    .option('--threads <n>', 'for backends that have threads', wholeNumber(1))
+    .action(action(async (model: string, options) => (await import('./commands/calibrate.js')).calibrateModel(model, options, terminal)));
 
   program
     .command('explain')

@@ -1,4 +1,5 @@
 import { elementCount, summarize, verdictOf, type ByteSource, type Checkpoint, type Diagnostic, type Format, type Producer, type Summary, type ValidateOptions, type ValidateResult, type Verdict } from '@weightspec/core';
+import { lmdeployInt8Weights } from '@weightspec/models';
 import { formats } from './list.js';
 import { open } from './open.js';
 
@@ -37,6 +38,8 @@ export interface ReportOptions extends ValidateOptions {
   readonly strict?: boolean;
   /** Diagnostics kept in the report, errors first. Default 1000. */
   readonly maxDiagnostics?: number;
+  /** What a package above this one checks as well, once a checkpoint could be read. Undefined: it has nothing to say about this one. */
+  readonly further?: (checkpoint: Checkpoint, options: ValidateOptions) => Promise<ValidateResult | undefined>;
 }
 
 export interface ValidateSourceOptions extends ReportOptions {
@@ -76,8 +79,9 @@ export async function makeReport(subject: Subject, options: ReportOptions): Prom
   const { path, fileSize, format, variant, checkpoint } = subject;
   const counter = byteCounter(options);
   const result = await subject.validate({ deep, signal, progress: counter.progress });
+  const further = (checkpoint && (await options.further?.(checkpoint, { deep, signal }))) ?? nothingChecked;
 
-  const found = [...subject.diagnostics, ...result.diagnostics].map((d) => (strict && d.severity === 'warning' ? { ...d, severity: 'error' as const } : d));
+  const found = [...subject.diagnostics, ...result.diagnostics, ...further.diagnostics].map((d) => (strict && d.severity === 'warning' ? { ...d, severity: 'error' as const } : d));
   const kept = found.toSorted((a, b) => severityRank[a.severity] - severityRank[b.severity]).slice(0, maxDiagnostics);
   return {
     path,
@@ -93,8 +97,8 @@ export async function makeReport(subject: Subject, options: ReportOptions): Prom
       parameterCount: checkpoint ? parameterCount(checkpoint) : 0,
       bytesChecked: deep ? counter.done() : undefined,
       files: subject.files,
-      checked: result.checked,
-      notChecked: [...missingParts(subject), ...result.notChecked],
+      checked: [...result.checked, ...further.checked],
+      notChecked: [...missingParts(subject), ...result.notChecked, ...further.notChecked],
       limits: { deep, diagnosticsKept: kept.length, diagnosticsFound: found.length },
     },
   };
@@ -120,8 +124,9 @@ function missingParts({ recognised, checkpoint }: Subject): readonly string[] {
 /** Integers outside a packed weight are vocabularies, positions and the like. */
 const isInteger = (dtypeName: string) => /^([IU]\d+|BOOL)$/.test(dtypeName);
 
-function parameterCount({ tensors, packed = [] }: Checkpoint): number {
+function parameterCount({ tensors, packed: known = [] }: Checkpoint): number {
+  const packed = [...known, ...lmdeployInt8Weights(tensors)];
   const inPacks = new Set(packed.flatMap(({ parts }) => Object.values(parts)));
-  const plain = tensors.filter(({ name, dtype }) => !inPacks.has(name) && !isInteger(dtype.name));
+  const plain = tensors.filter(({ name, dtype }) => !inPacks.has(name) && !isInteger(dtype.name) && !name.endsWith('.migration_scale'));
   return [...plain, ...packed].reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }

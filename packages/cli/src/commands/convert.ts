@@ -35,13 +35,18 @@ export async function convert(sourceTarget: string, destination: string, options
     const errors = plan.diagnostics.filter(({ severity }) => severity === 'error');
     if (errors.length > 0) throw new DiagnosticError(errors);
     for (const diagnostic of plan.diagnostics) terminal.stderr.write(diagnosticLine(diagnostic));
-    const outputs = await outputsFor(plan, destination, terminal);
-    await writeAll(outputs, source.paths, destination, terminal);
-    for (const { path, file } of outputs.files) terminal.stdout.write(`${visible(path)}  ${humanBytes((await stat(path)).size)}  ${file.kind}\n`);
+    await writePlan(plan, source.paths, destination, terminal);
     return EXIT.ok;
   } finally {
     await source.close();
   }
+}
+
+/** Writes all files of a plan or none, and prints their names and sizes. `protect`: files that must not be overwritten. */
+export async function writePlan(plan: ConversionPlan, protect: readonly string[], destination: string, terminal: Terminal): Promise<void> {
+  const outputs = await outputsFor(plan, destination, terminal);
+  await writeAll(outputs, protect, destination, terminal);
+  for (const { path, file } of outputs.files) terminal.stdout.write(`${visible(path)}  ${humanBytes((await stat(path)).size)}  ${file.kind}\n`);
 }
 
 const planOptions = ({ dtype: type, rounding, groupSize, compat, maxSeqLen, shardSize: shardBytes, names, tokenIds, allowLoss }: ConvertCommandOptions): ConvertOptions => (

@@ -1,5 +1,5 @@
 import { extname, join } from 'node:path';
-import { formats, validateFolder, validateSource, type FolderFile, type Report } from '@weightspec/formats';
+import { formats, validateFolder, validateSource, type FolderFile, type Report, type ReportOptions } from '@weightspec/formats';
 import { openSource } from '@weightspec/io/node';
 import { reportFault } from '../faults.js';
 import { folderResolver, formatsBeside, isIndexFile } from '../folders.js';
@@ -15,6 +15,8 @@ export interface ValidateCommandOptions {
   readonly format: 'text' | 'json' | 'sarif' | 'html';
   readonly strict?: boolean;
   readonly deep?: boolean;
+  /** What a quantized model was made of, to compare it with. */
+  readonly original?: string;
 }
 
 /** Checks every target and prints the findings. A file that cannot be read does not keep the others from being checked. */
@@ -24,9 +26,12 @@ export async function validate(targets: readonly string[], options: ValidateComm
   const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env)) : undefined;
   let trouble = false;
 
+  const { smoothQuantCheck } = await import('../smoothquant-check.js');
+  const exports = await smoothQuantCheck(options.original);
   for await (const input of withFilesLeft(inputsOf(targets))) {
     try {
-      const file = await (input.folder ? checkFolder(input.path, input.folder, options, terminal) : check(input, options, terminal));
+      const further = exports.further(input.path);
+      const file = await (input.folder ? checkFolder(input.path, input.folder, { ...options, further }, terminal) : check(input, { ...options, further }, terminal));
       input.done?.(file.report);
       const reason = input.named ? undefined : whyLeftOut(file.report);
       if (reason === undefined) {
@@ -40,6 +45,7 @@ export async function validate(targets: readonly string[], options: ValidateComm
       reportFault(error, terminal);
     }
   }
+  await exports.close();
 
   const findings = { version: version(), files, unchecked };
   if (reporter) terminal.stdout.write(unchecked.map(reporter.unchecked).join('') + reporter.total(findings));
@@ -62,11 +68,13 @@ async function* withFilesLeft(inputs: AsyncIterable<Input>): AsyncGenerator<List
   }
 }
 
-async function checkFolder(path: string, files: readonly FolderFile[], { strict, deep }: ValidateCommandOptions, terminal: Terminal): Promise<CheckedFile> {
+type CheckOptions = ValidateCommandOptions & Pick<ReportOptions, 'further'>;
+
+async function checkFolder(path: string, files: readonly FolderFile[], { strict, deep, further }: CheckOptions, terminal: Terminal): Promise<CheckedFile> {
   const bar = progressBar(path, terminal);
   const folder = folderResolver(path);
   try {
-    const report = await validateFolder(files, folder.resolve, { name: path, strict, deep, progress: bar.progress });
+    const report = await validateFolder(files, folder.resolve, { name: path, strict, deep, further, progress: bar.progress });
     return await withFolderFrames(report, files.map(({ name }) => join(path, name)));
   } finally {
     bar.stop();
@@ -74,12 +82,12 @@ async function checkFolder(path: string, files: readonly FolderFile[], { strict,
   }
 }
 
-async function check({ path }: Input, { strict, deep }: ValidateCommandOptions, terminal: Terminal): Promise<CheckedFile> {
+async function check({ path }: Input, { strict, deep, further }: CheckOptions, terminal: Terminal): Promise<CheckedFile> {
   const source = await openSource(path);
   const shards = isIndexFile(path) ? formatsBeside(path) : undefined;
   const bar = progressBar(path, terminal);
   try {
-    const report = await validateSource(source, { strict, deep, progress: bar.progress, formats: shards?.formats ?? formats });
+    const report = await validateSource(source, { strict, deep, further, progress: bar.progress, formats: shards?.formats ?? formats });
     return await withFrames(report, source);
   } finally {
     bar.stop();

@@ -1,6 +1,7 @@
 import type { ByteSource, CodeEntry, Diagnostic } from '@weightspec/core';
 import { fileSource } from '@weightspec/io/node';
-import { codeFamilies, type CodeFamily, type Report } from '@weightspec/formats';
+import { codeFamilies, type Report } from '@weightspec/formats';
+import { smoothquantCodes } from '@weightspec/smoothquant';
 import { readFrame } from './hexdump.js';
 
 /** One report and the bytes that its first diagnostics point at. */
@@ -53,7 +54,7 @@ export async function withFolderFrames(report: Report, paths: readonly string[])
   return { report, frames };
 }
 
-/** Every code with its table row. */
-export function codeIndex(families: readonly CodeFamily[] = codeFamilies()): ReadonlyMap<string, CodeEntry> {
-  return new Map(families.flatMap(({ codes }) => Object.entries(codes)));
+/** Every code that `validate` can find, with its table row. */
+export function codeIndex(): ReadonlyMap<string, CodeEntry> {
+  return new Map([...codeFamilies().map(({ codes }) => codes), smoothquantCodes].flatMap((codes) => Object.entries(codes)));
 }
