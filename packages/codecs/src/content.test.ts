@@ -36,6 +36,17 @@ describe('contentScanner', () => {
       expect(scan(name, codec.quantize(values, { rounding })).zeroBlocks).toEqual({ rounding, byteOffset: dtype(name).bytesPerBlock });
     }
   });
+  it.each(['F32', 'F16', 'BF16'])('%s: finds a single infinity at every place of a chunk', (name) => {
+    const { bytesPerBlock } = dtype(name);
+    const infinity = name === 'F16' ? 0x7c00 : 0x7f80;
+    for (let i = 0; i < 37; i++) {
+      const bytes = codecs[name.toLowerCase() as 'f32'].quantize(Float32Array.from({ length: 37 }, (_, k) => (k % 2 ? -1 : 1) * 2 ** (k - 14)));
+      const view = new DataView(bytes.buffer, bytes.byteOffset);
+      view.setUint16((i + 1) * bytesPerBlock - 2, infinity, true);
+      if (bytesPerBlock === 4) view.setUint16(i * 4, 0, true);
+      expect(scan(name, bytes)).toEqual({ nonFiniteCount: 1, firstNonFiniteByte: i * bytesPerBlock, allZeroBytes: false });
+    }
+  });
   it('says when every byte is zero', () => {
     expect(scan('F16', new Uint8Array(64)).allZeroBytes).toBe(true);
     expect(scan('Q8_0', new Uint8Array(68)).allZeroBytes).toBe(true);

@@ -30,4 +30,4 @@ export function codecOf(type: DType): Codec {
   if (!codec) throw new RangeError(`no codec for ${type.name}; there are ${[...byName.keys()].join(', ')}`);
   return codec;
 }
-export { contentScanner, type ContentFindings, type ContentScanner } from './content.js';
+export { contentScanner, isZeroBytes, type ContentFindings, type ContentScanner } from './content.js';
