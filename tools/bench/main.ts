@@ -4,9 +4,10 @@
  */
 import type { BenchModule, BenchResult } from './bench.js';
 import * as codecs from './codecs.js';
+import * as convert from './convert.js';
 
 /** One line a module. */
-const modules: Readonly<Record<string, BenchModule>> = { codecs };
+const modules: Readonly<Record<string, BenchModule>> = { codecs, convert };
 
 function ratioOf({ gigabytesPerSecond, baseline }: BenchResult): number | undefined {
   return baseline && gigabytesPerSecond / baseline.gigabytesPerSecond;
