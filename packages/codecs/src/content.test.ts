@@ -40,7 +40,7 @@ describe('contentScanner', () => {
     const { bytesPerBlock } = dtype(name);
     const infinity = name === 'F16' ? 0x7c00 : 0x7f80;
     for (let i = 0; i < 37; i++) {
-      const bytes = codecs[name.toLowerCase() as 'f32'].quantize(Float32Array.from({ length: 37 }, (_, k) => (k % 2 ? -1 : 1) * 2 ** (k - 14)));
+      const bytes = codecs[name.toLowerCase() as 'f32'].quantize(Float32Array.from({ length: 37 }, (_, k) => (k % 2 ? -1 : 1) * 2 ** ((k % 20) - 10)));
       const view = new DataView(bytes.buffer, bytes.byteOffset);
       view.setUint16((i + 1) * bytesPerBlock - 2, infinity, true);
       if (bytesPerBlock === 4) view.setUint16(i * 4, 0, true);
