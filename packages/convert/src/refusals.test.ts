@@ -38,30 +38,36 @@ const few = { 'layers.0.attention.wk.weight': [32, 64], 'layers.0.attention.wv.w
 const biases = { 'layers.0.attention.wq.bias': [64], 'layers.0.attention.wk.bias': [64], 'layers.0.attention.wv.bias': [64] };
 const head = { 'output.weight': [40, 64] };
 
-const refused: readonly (readonly [code: string, input: () => ConvertInput, target: Target, options?: ConvertOptions])[] = [
-  ['CONVERT_LOSS_ROPE_THETA', () => model({ config: { rope_theta: 5e5 } }), 'llama2c-v0'],
-  ['CONVERT_LOSS_ROPE_THETA', () => model({ config: { rope_theta: 5e5, rms_norm_eps: 1e-6 } }), 'ggml-qwen', ids],
-  ['CONVERT_LOSS_NORM_EPS', () => model({ config: { rms_norm_eps: 1e-6 } }), 'llama2c-v2'],
-  ['CONVERT_LOSS_NORM_EPS', () => model(), 'ggml-qwen', ids],
-  ['CONVERT_LOSS_TOKEN_IDS', () => model({ config: { bos_token_id: 128000 } }), 'llama2c-v0'],
-  ['CONVERT_LOSS_TOKEN_IDS', () => model({ config: { eos_token_id: [2, 7] } }), 'llama2c-v0'],
-  ['CONVERT_LOSS_BIAS', () => model({ config: { model_type: 'qwen2' }, shapes: biases }), 'llama2c-v0'],
-  ['CONVERT_LOSS_CLASSIFIER', () => model({ config: { tie_word_embeddings: false }, shapes: head }), 'llama2c-v1-int8'],
-  ['CONVERT_LOSS_TENSORS', () => model({ shapes: { 'layers.0.adapter.weight': [64] } }), 'llama2c-v0'],
-  ['CONVERT_LOSS_TENSORS', () => model({ shapes: { 'layers.0.adapter.weight': [64] } }), 'safetensors'],
-  ['CONVERT_GROUPED_QUERIES', () => model({ config: { num_key_value_heads: 2, rms_norm_eps: 1e-6 }, shapes: few }), 'ggml-qwen', ids],
-  ['CONVERT_GROUPED_QUERIES', () => model({ config: { num_key_value_heads: 2 }, shapes: few }), 'safetensors', { names: 'qwen1' }],
-  ['CONVERT_HEAD_SIZE', () => model({ config: { head_dim: 32 }, shapes: wide }), 'llama2c-v0'],
-  ['CONVERT_HEAD_SIZE', () => model({ config: { head_dim: 32, rms_norm_eps: 1e-6 }, shapes: wide }), 'ggml-qwen', ids],
-  ['CONVERT_TOKEN_IDS_UNKNOWN', () => model({ config: { rms_norm_eps: 1e-6 } }), 'ggml-qwen'],
-  ['CONVERT_NO_CODEC', () => model({ types: { 'layers.0.feed_forward.w1.weight': 'F8_E4M3' } }), 'llama2c-v0'],
-  ['CONVERT_NO_CODEC', () => model({ config: { rms_norm_eps: 1e-6 }, types: { 'norm.weight': 'I16' } }), 'ggml-qwen', ids],
-  ['CONVERT_NO_PLACE', () => model({ config: { rms_norm_eps: 1e-6 } }), 'ggml-qwen', { ...ids, dtype: dtype('BF16') }],
-  ['CONVERT_NO_PLACE', () => model(), 'torch', { dtype: dtype('Q8_0') }],
+interface Refusal {
+  readonly code: string;
+  readonly input: () => ConvertInput;
+  readonly target: Target;
+  readonly options?: ConvertOptions;
+}
+const refused: readonly Refusal[] = [
+  { code: 'CONVERT_LOSS_ROPE_THETA', input: () => model({ config: { rope_theta: 5e5 } }), target: 'llama2c-v0' },
+  { code: 'CONVERT_LOSS_ROPE_THETA', input: () => model({ config: { rope_theta: 5e5, rms_norm_eps: 1e-6 } }), target: 'ggml-qwen', options: ids },
+  { code: 'CONVERT_LOSS_NORM_EPS', input: () => model({ config: { rms_norm_eps: 1e-6 } }), target: 'llama2c-v2' },
+  { code: 'CONVERT_LOSS_NORM_EPS', input: () => model(), target: 'ggml-qwen', options: ids },
+  { code: 'CONVERT_LOSS_TOKEN_IDS', input: () => model({ config: { bos_token_id: 128000 } }), target: 'llama2c-v0' },
+  { code: 'CONVERT_LOSS_TOKEN_IDS', input: () => model({ config: { eos_token_id: [2, 7] } }), target: 'llama2c-v0' },
+  { code: 'CONVERT_LOSS_BIAS', input: () => model({ config: { model_type: 'qwen2' }, shapes: biases }), target: 'llama2c-v0' },
+  { code: 'CONVERT_LOSS_CLASSIFIER', input: () => model({ config: { tie_word_embeddings: false }, shapes: head }), target: 'llama2c-v1-int8' },
+  { code: 'CONVERT_LOSS_TENSORS', input: () => model({ shapes: { 'layers.0.adapter.weight': [64] } }), target: 'llama2c-v0' },
+  { code: 'CONVERT_LOSS_TENSORS', input: () => model({ shapes: { 'layers.0.adapter.weight': [64] } }), target: 'safetensors' },
+  { code: 'CONVERT_GROUPED_QUERIES', input: () => model({ config: { num_key_value_heads: 2, rms_norm_eps: 1e-6 }, shapes: few }), target: 'ggml-qwen', options: ids },
+  { code: 'CONVERT_GROUPED_QUERIES', input: () => model({ config: { num_key_value_heads: 2 }, shapes: few }), target: 'safetensors', options: { names: 'qwen1' } },
+  { code: 'CONVERT_HEAD_SIZE', input: () => model({ config: { head_dim: 32 }, shapes: wide }), target: 'llama2c-v0' },
+  { code: 'CONVERT_HEAD_SIZE', input: () => model({ config: { head_dim: 32, rms_norm_eps: 1e-6 }, shapes: wide }), target: 'ggml-qwen', options: ids },
+  { code: 'CONVERT_TOKEN_IDS_UNKNOWN', input: () => model({ config: { rms_norm_eps: 1e-6 } }), target: 'ggml-qwen' },
+  { code: 'CONVERT_NO_CODEC', input: () => model({ types: { 'layers.0.feed_forward.w1.weight': 'F8_E4M3' } }), target: 'llama2c-v0' },
+  { code: 'CONVERT_NO_CODEC', input: () => model({ config: { rms_norm_eps: 1e-6 }, types: { 'norm.weight': 'I16' } }), target: 'ggml-qwen', options: ids },
+  { code: 'CONVERT_NO_PLACE', input: () => model({ config: { rms_norm_eps: 1e-6 } }), target: 'ggml-qwen', options: { ...ids, dtype: dtype('BF16') } },
+  { code: 'CONVERT_NO_PLACE', input: () => model(), target: 'torch', options: { dtype: dtype('Q8_0') } },
 ];
 
 describe('a conversion', () => {
-  it.each(refused)('is refused with %s, and goes on after a loss that is allowed', async (code, input, target, options) => {
+  it.each(refused)('to $target is refused with $code, and goes on after a loss that is allowed', async ({ code, input, target, options }) => {
     const plan = await planConversion(input(), target, options);
     expect(plan.files).toEqual([]);
     expect(plan.diagnostics.filter(({ severity }) => severity === 'error').map((diagnostic) => diagnostic.code)).toEqual([code]);
@@ -80,7 +86,7 @@ describe('a conversion', () => {
   });
   it('has every code tried here or in convert.test.ts', () => {
     const elsewhere = ['CONVERT_REQUANTIZED', 'CONVERT_POSITIONS_ASSUMED', 'CONVERT_ZERO_BIAS'];
-    expect(new Set([...refused.map(([code]) => code), ...elsewhere])).toEqual(new Set(Object.keys(convertCodes)));
+    expect(new Set([...refused.map(({ code }) => code), ...elsewhere])).toEqual(new Set(Object.keys(convertCodes)));
   });
 });
 

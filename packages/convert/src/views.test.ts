@@ -3,7 +3,7 @@ import { codecs, quantizeGroups } from '@weightspec/codecs';
 import { byteLength, dtype, elementCount, type TensorInfo } from '@weightspec/core';
 import { memorySource } from '@weightspec/io';
 import { permuteRopeRows } from '@weightspec/models';
-import fc from 'fast-check';
+import { array, assert, asyncProperty, nat, tuple } from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { asType, contiguous, permuted, unpacked, zeros } from './views.js';
 
@@ -49,8 +49,8 @@ describe.each(views)('%s', (_, view, expected) => {
   it('gives the same bytes wherever and however many are read, one after the other and at once', async () => {
     const tensor = view();
     const whole = expected();
-    const range = fc.tuple(fc.nat(whole.length), fc.nat(whole.length)).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const);
-    await fc.assert(fc.asyncProperty(fc.array(range, { minLength: 1, maxLength: 4 }), async (ranges) => {
+    const range = tuple(nat(whole.length), nat(whole.length)).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const);
+    await assert(asyncProperty(array(range, { minLength: 1, maxLength: 4 }), async (ranges) => {
       const read = await Promise.all(ranges.map(([start, end]) => bytesAt(tensor, start, end - start)));
       read.forEach((bytes, i) => expect(Buffer.compare(bytes, whole.subarray(...ranges[i]!))).toBe(0));
     }), { numRuns: 60 });
