@@ -106,9 +106,9 @@ const damage = [-1, 0, 1, 2 ** 31 - 1, -(2 ** 31)];
 
 describe('a damaged header', () => {
   const files = real.filter(([file]) => file.startsWith('stories260K')).map(([file]) => file);
-  it.each(files)('of %s gives a coded, byte-ranged error for every byte that matters', async (file) => {
-    const bytes = bytesOf(file);
-    if (!bytes) return;
+  const missing = files.some((file) => !bytesOf(file));
+  it.skipIf(missing).each(files)('of %s gives a coded, byte-ranged error for every byte that matters', async (file) => {
+    const bytes = bytesOf(file)!;
     const v0 = file.includes('v0') || file === 'stories260K.bin';
     const last = v0 ? 28 : 41;
     const silent: string[] = [];
@@ -133,9 +133,8 @@ describe('a damaged header', () => {
     });
     expect(silent).toEqual(explained);
   });
-  it.each(files)('of %s is refused, whatever nonsense a field says', async (file) => {
-    const bytes = bytesOf(file);
-    if (!bytes) return;
+  it.skipIf(missing).each(files)('of %s is refused, whatever nonsense a field says', async (file) => {
+    const bytes = bytesOf(file)!;
     const ak42 = llama2c.detect(bytes.subarray(0, 256), file, bytes.length)!.confidence === 'certain';
     const offsets = ak42 ? [4, 8, 12, 16, 20, 24, 28, 32, 37] : [0, 4, 8, 12, 16, 20, 24];
     for (const offset of offsets) {
@@ -150,9 +149,8 @@ describe('a damaged header', () => {
       }
     }
   });
-  it.each(files)('of %s: cut by one byte, and one byte too long', async (file) => {
-    const bytes = bytesOf(file);
-    if (!bytes) return;
+  it.skipIf(missing).each(files)('of %s: cut by one byte, and one byte too long', async (file) => {
+    const bytes = bytesOf(file)!;
     const short = await llama2c.read(memorySource(bytes.subarray(0, -1)));
     expect(codesOf(short.diagnostics, 'error')).toEqual(['LLAMA2C_TRUNCATED']);
     expect(short.diagnostics.find((d) => d.severity === 'error')!.byteRange![1]).toBe(bytes.length - 1);

@@ -62,15 +62,13 @@ describe('two independent readings of tokenizer.bin', () => {
     expect(comparable(kaitai)).toEqual(comparable(production.reading));
   });
 
-  it('agree on real files', async () => {
-    for (const [name, generation, vocabSize] of [['tok512.bin', 'gen5', 512], ['tokenizer.bin', 'gen5', 32000], ['tokenizer.gen3_scores.bin', 'gen3', 32000], ['tokenizer.gen4_20230728.bin', 'gen4', 32000]] as const) {
-      const path = sharedData(`llama2c/${name}`);
-      if (path === undefined) continue;
-      const production = await readWithProduction(readFileSync(path));
-      expect(production.generation).toBe(generation);
-      expect(production.reading?.pieces).toHaveLength(vocabSize);
-      expect(comparable(readTokenizerWithKaitai(path, generation))).toEqual(comparable(production.reading));
-    }
+  const real = ([['tok512.bin', 'gen5', 512], ['tokenizer.bin', 'gen5', 32000], ['tokenizer.gen3_scores.bin', 'gen3', 32000], ['tokenizer.gen4_20230728.bin', 'gen4', 32000]] as const)
+    .map(([name, generation, vocabSize]) => ({ name, generation, vocabSize, path: sharedData(`llama2c/${name}`)! }));
+  it.skipIf(real.some(({ path }) => !path)).each(real)('agree on $name', async ({ path, generation, vocabSize }) => {
+    const production = await readWithProduction(readFileSync(path));
+    expect(production.generation).toBe(generation);
+    expect(production.reading?.pieces).toHaveLength(vocabSize);
+    expect(comparable(readTokenizerWithKaitai(path, generation))).toEqual(comparable(production.reading));
   });
 });
 
