@@ -17,7 +17,7 @@ export { f16FromF32Bits, f16Table } from './float16.js';
 export type { TensorOrigin } from './origin.js';
 export type { Int8Groups, PackedScheme } from './packed-scheme.js';
 export { dequantizeGroups, llama2cQ8, llama2cQ8Wmax, quantizeGroups } from './llama2c-q8/index.js';
-export { int8Code, int8RowScale, lmdeployInt8, roundActivations } from './lmdeploy-int8/index.js';
+export { int8Codes, int8RowScale, lmdeployInt8, roundActivations } from './lmdeploy-int8/index.js';
 
 /** Every codec by its dtype's name in lower case. */
 export const codecs = { f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0 } as const satisfies Readonly<Record<string, Codec>>;

@@ -34,7 +34,7 @@ export const smoothquantCodes = {
     severity: 'info', clause: clause('S-1.6'),
     summary: 'The export has migration scales, which some loaders do not take.',
     rationale: 'They are fused already. Loaders that stack q, k and v (vLLM) stop with a KeyError on them, and one that divides activations by them computes nonsense.',
-    hint: 'Make a copy without them: it computes the same.',
+    hint: 'For such a loader, make a copy without them: it computes the same.',
   },
   SMOOTHQUANT_LAYER_NOT_QUANTIZED: {
     severity: 'warning', clause: clause('S-1.5'),

@@ -1,5 +1,5 @@
 /** Tensors that are computed when they are read: int8 codes and halves of smoothed originals. Nothing is kept. */
-import { codecOf, int8Code, quantizeChecked } from '@weightspec/codecs';
+import { codecOf, int8Codes, quantizeChecked } from '@weightspec/codecs';
 import { assertRange, dtype, elementCount, type ByteSource, type TensorInfo } from '@weightspec/core';
 import { columnsOf, readSmoothed, type Smoothing } from './floats.js';
 
@@ -18,7 +18,11 @@ export function int8Tensor(original: TensorInfo, smoothing: Smoothing, scales: F
   const read = async (offset: number, length: number): Promise<Uint8Array> => {
     const values = await readSmoothed(original, offset, length, smoothing);
     const codes = new Int8Array(length);
-    for (let i = 0; i < length; i++) codes[i] = int8Code(values[i]!, scales[Math.floor((offset + i) / columns)]!);
+    for (let start = 0, row = Math.floor(offset / columns); start < length; row++) {
+      const end = Math.min(length, (row + 1) * columns - offset);
+      int8Codes(values, start, end, scales[row]!, codes);
+      start = end;
+    }
     return new Uint8Array(codes.buffer);
   };
   const size = elementCount(original.shape);

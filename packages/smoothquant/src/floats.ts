@@ -19,15 +19,16 @@ export const rowsOf = (tensor: TensorInfo): number => elementCount(tensor.shape)
 
 /** Smooths in place `values`, which start at element `first` of a tensor with `columns` columns. */
 function smooth(values: Float32Array, first: number, columns: number, { columns: factors, rows }: Smoothing): void {
-  let row = Math.floor(first / columns);
-  let column = first % columns;
-  for (let i = 0; i < values.length; i++) {
-    if (factors) values[i]! *= factors[column]!;
-    if (rows && row >= rows.firstRow) values[i]! /= rows.divisors[row - rows.firstRow]!;
-    if (++column === columns) {
-      column = 0;
-      row += 1;
+  if (!factors && !rows) return;
+  for (let start = 0, row = Math.floor(first / columns); start < values.length; row++) {
+    const end = Math.min(values.length, (row + 1) * columns - first);
+    const rowStart = row * columns - first;
+    if (factors) for (let i = start; i < end; i++) values[i]! *= factors[i - rowStart]!;
+    if (rows && row >= rows.firstRow) {
+      const divisor = rows.divisors[row - rows.firstRow]!;
+      for (let i = start; i < end; i++) values[i]! /= divisor;
     }
+    start = end;
   }
 }
 

@@ -19,10 +19,13 @@ export class MeanOfRelativeRows {
   /** The row values[at, at + width). A row of zeros adds zeros; upstream divides them by 0. */
   add(values: Float32Array, at: number): void {
     const { width } = this;
-    const [first] = this.#levels;
+    const first = this.#levels[0]!;
     let absmax = 0;
-    for (let j = 0; j < width; j++) absmax = Math.max(absmax, Math.abs(values[at + j]!));
-    if (absmax > 0) for (let j = 0; j < width; j++) first![j]! += Math.fround(Math.abs(values[at + j]!) / absmax);
+    for (let j = 0; j < width; j++) {
+      const magnitude = Math.abs(values[at + j]!);
+      if (magnitude > absmax) absmax = magnitude;
+    }
+    if (absmax > 0) for (let j = 0; j < width; j++) first[j]! += Math.fround(Math.abs(values[at + j]!) / absmax);
     this.#rows += 1;
     let whole = this.#rows;
     for (let level = 1; level < LEVELS && whole % ROWS_PER_FOLD === 0; level++) {

@@ -19,9 +19,10 @@ const LEAST_ABSMAX = Math.fround(1e-7);
 /** The scale of a row whose largest magnitude is `absmax`. */
 export const int8RowScale = (absmax: number): number => Math.fround(absmax / 127);
 
-/** Code of one weight, in [−128, 127]; 0 where the scale is 0. */
-export function int8Code(weight: number, scale: number): number {
-  return scale === 0 ? 0 : saturate(Math.fround(weight / scale) + roundHalfEven - roundHalfEven, -128, 127);
+/** Codes of values[start, end), in [−128, 127], to the same places of `codes`: weights of one row, whose scale is given. A scale of 0 leaves them alone. */
+export function int8Codes(values: Float32Array, start: number, end: number, scale: number, codes: Int8Array): void {
+  if (scale === 0) return;
+  for (let i = start; i < end; i++) codes[i] = saturate(Math.fround(values[i]! / scale) + roundHalfEven - roundHalfEven, -128, 127);
 }
 
 /** Groups are rows: `groupSize` is the number of columns. */
@@ -38,7 +39,7 @@ export const lmdeployInt8: PackedScheme = {
         if (magnitude > absmax) absmax = magnitude;
       }
       scales[row] = int8RowScale(absmax);
-      for (let i = row * groupSize; i < (row + 1) * groupSize; i++) values[i] = int8Code(src[i]!, scales[row]!);
+      int8Codes(src, row * groupSize, (row + 1) * groupSize, scales[row]!, values);
     }
     return { values, scales };
   },
