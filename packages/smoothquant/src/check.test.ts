@@ -128,7 +128,7 @@ describe('checkSmoothQuant', () => {
   });
   it('never throws, whatever dtypes, shapes and bytes lie under these names', async () => {
     const names = ['weight', 'scale', 'migration_scale', 'bias'].flatMap((part) => [`${qProj}.${part}`, `${at}self_attn.k_proj.${part}`, `${at}self_attn.v_proj.${part}`, `${at}self_attn.o_proj.${part}`, `${at}input_layernorm.${part}`]);
-    const dims = fc.constantFrom([], [0], [3], [3, 1], [3, 2], [3, 0], [0, 2], [2, 3], [1, 2, 3]);
+    const dims = fc.constantFrom<readonly number[]>([], [0], [3], [3, 1], [3, 2], [3, 0], [0, 2], [2, 3], [1, 2, 3]);
     const anyTensor = fc.record({ name: fc.constantFrom(...names), shape: dims, type: fc.constantFrom('I8', 'F32', 'F16', 'I64'), fill: fc.integer({ min: 0, max: 255 }), strides: fc.boolean() });
     const anyCheckpoint = fc.uniqueArray(anyTensor, { selector: ({ name }) => name, maxLength: 12 }).map((rows) => checkpointOf(rows.map(({ name, shape: own, type, fill, strides }) => ({ ...bytesTensor(name, own, type, new Uint8Array(own.reduce((product, n) => product * n, 1) * dtype(type).bytesPerBlock).fill(fill)), ...(strides ? { strides: own.map(() => 1) } : {}) }))));
     await fc.assert(
