@@ -1,5 +1,6 @@
 import type { DType, Diagnostic, ByteSink, Rounding } from '@weightspec/core';
 import type { NameScheme } from '@weightspec/models';
+import type { Encoder } from './encoding.js';
 
 export const targets = ['llama2c-v0', 'llama2c-v1-int8', 'llama2c-v1-fp32', 'llama2c-v2', 'ggml-qwen', 'safetensors', 'torch'] as const;
 export type Target = (typeof targets)[number];
@@ -28,6 +29,8 @@ export interface ConvertOptions {
   /** safetensors and torch: whose names. Default: the source's, and Hugging Face's for Meta's. */
   readonly names?: NameScheme;
   readonly tokenIds?: QwenTokenIds;
+  /** Where ggml-qwen's blocks and llama2.c's int8 are computed, such as worker threads. Default: here. The bytes are the same. */
+  readonly encoder?: Encoder;
   /** Write also what would lose something; losses then are warnings. */
   readonly allowLoss?: boolean;
 }

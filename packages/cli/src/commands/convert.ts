@@ -1,11 +1,12 @@
 import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { planConversion, runConversion, type ConversionFile, type ConversionPlan, type ConvertOptions, type QwenTokenIds, type Target } from '@weightspec/convert';
-import { DiagnosticError, dtype } from '@weightspec/core';
+import { planConversion, runConversion, type ConversionFile, type ConversionPlan, type ConvertInput, type ConvertOptions, type QwenTokenIds, type Target } from '@weightspec/convert';
+import { DiagnosticError, dtype, elementCount } from '@weightspec/core';
 import { formats } from '@weightspec/formats';
 import { atomicFileSink } from '@weightspec/io/node';
 import { openConversionInput } from '../conversion-input.js';
 import { CliError } from '../codes.js';
+import { encoderPool } from '../encoder-pool.js';
 import { diagnosticLine } from '../faults.js';
 import { untilInterrupted } from '../interruption.js';
 import { progressBar } from '../progress.js';
@@ -30,14 +31,16 @@ export interface ConvertCommandOptions {
 /** Says what would be lost, then writes all files or none. */
 export async function convert(sourceTarget: string, destination: string, options: ConvertCommandOptions, terminal: Terminal): Promise<number> {
   const source = await openConversionInput(sourceTarget);
+  const pool = wantsPool(options.to, source.input) ? encoderPool() : undefined;
   try {
-    const plan = await planConversion(source.input, options.to, planOptions(options));
+    const plan = await planConversion(source.input, options.to, { ...planOptions(options), encoder: pool });
     const errors = plan.diagnostics.filter(({ severity }) => severity === 'error');
     if (errors.length > 0) throw new DiagnosticError(errors);
     for (const diagnostic of plan.diagnostics) terminal.stderr.write(diagnosticLine(diagnostic));
     await writePlan(plan, source.paths, destination, terminal);
     return EXIT.ok;
   } finally {
+    await pool?.close();
     await source.close();
   }
 }
@@ -47,6 +50,14 @@ export async function writePlan(plan: ConversionPlan, protect: readonly string[]
   const outputs = await outputsFor(plan, destination, terminal);
   await writeAll(outputs, protect, destination, terminal);
   for (const { path, file } of outputs.files) terminal.stdout.write(`${visible(path)}  ${humanBytes((await stat(path)).size)}  ${file.kind}\n`);
+}
+
+/** Of the largest tensor: threads take some 100 MB together, which only a model with large tensors may (twice the largest and 100 MB), and pay only there. */
+const POOL_ELEMENTS = 1 << 24;
+
+function wantsPool(to: Target, { checkpoint }: ConvertInput): boolean {
+  const encodes = to === 'ggml-qwen' || to === 'llama2c-v2' || to === 'llama2c-v1-int8';
+  return encodes && checkpoint.tensors.some(({ shape }) => elementCount(shape) >= POOL_ELEMENTS);
 }
 
 const planOptions = ({ dtype: type, rounding, groupSize, compat, maxSeqLen, shardSize: shardBytes, names, tokenIds, allowLoss }: ConvertCommandOptions): ConvertOptions => (

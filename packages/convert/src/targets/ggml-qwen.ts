@@ -2,6 +2,7 @@
 import { dtype, type Checkpoint } from '@weightspec/core';
 import { ggmlQwen, writeGgmlQwen } from '@weightspec/ggml-qwen';
 import { hasQkvBiases } from '@weightspec/models';
+import { encodedAhead } from '../encoding.js';
 import { objectOf } from '../json.js';
 import { constantLosses, ggmlQwenConstants, isBlocked, tensorLosses, type Reporter } from '../losses.js';
 import type { ConvertInput, LogicalModel } from '../logical-model.js';
@@ -31,7 +32,10 @@ export function ggmlQwenFiles(input: ConvertInput, model: LogicalModel, options:
   if (quantized && type.blockSize > 1) report.add('CONVERT_REQUANTIZED', `the source is ${quantized.storage}; ${type.name} is written`);
   if (!ids || isBlocked(report, options.allowLoss)) return [];
 
-  const tensors = tensorsIn(model, 'qwen1', { biases: true, classifier: true });
+  const { encoder } = options;
+  const tensors = tensorsIn(model, 'qwen1', { biases: true, classifier: true }).map((tensor) => (
+    encoder && tensor.shape.length === 2 && tensor.dtype.name !== type.name ? encodedAhead(tensor, type, rounding ?? 'ggml', encoder) : tensor
+  ));
   const metadata = {
     ggml_type: 0, vocab_size: config.vocabSize, hidden_size: config.dim, num_attention_heads: config.heads, num_kv_heads: config.kvHeads, num_hidden_layers: config.layers,
     intermediate_size: 2 * config.hiddenDim, max_length: options.maxSeqLen ?? config.maxSeqLen,

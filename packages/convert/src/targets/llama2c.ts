@@ -1,6 +1,7 @@
 /** llama2.c's files: Meta's names and row order, seven numbers in the header. Source: karpathy/llama2.c export.py@350e04fe. */
 import { readChunks, type Checkpoint, type PackedTensor, type TensorInfo } from '@weightspec/core';
 import { planLlama2c, writeLlama2c, type Llama2cVariant, type WriteOptions } from '@weightspec/llama2c';
+import { packedAhead, type Encoder, type KeptScales } from '../encoding.js';
 import { constantLosses, isBlocked, llama2cConstants, llama2cTokenLosses, tensorLosses, type Reporter } from '../losses.js';
 import { weightIn, type ConvertInput, type LogicalModel } from '../logical-model.js';
 import type { ConversionFile, ConvertOptions } from '../options.js';
@@ -31,7 +32,17 @@ export async function llama2cFiles(input: ConvertInput, model: LogicalModel, var
     const requantized = [...weights.values()].find(({ storage, tensor, packed }) => tensor.shape.length === 2 && (tensor.dtype.blockSize > 1 || (packed && (storage !== 'llama2c-q8' || packed.entry.groupSize !== groupSize))));
     if (requantized) report.add('CONVERT_REQUANTIZED', `the source is ${requantized.storage}${requantized.packed ? ` in groups of ${requantized.packed.entry.groupSize}` : ''}; int8 in groups of ${groupSize} is written`);
   }
-  return [{ name: 'model.bin', kind: 'weights', byteLength, write: async (sink) => void (await writeLlama2c(checkpoint, sink, writeOptions)) }];
+  const ready = options.encoder && int8Variants.includes(variant) ? quantizedAhead(checkpoint, groupSize, options.encoder) : checkpoint;
+  return [{ name: 'model.bin', kind: 'weights', byteLength, write: async (sink) => void (await writeLlama2c(ready, sink, writeOptions)) }];
+}
+
+/** The checkpoint with its matrices in int8 already, made elsewhere while they are read: the writer then copies them. */
+function quantizedAhead(checkpoint: Checkpoint, groupSize: number, encoder: Encoder): Checkpoint {
+  const kept: KeptScales = { chunks: new Map() };
+  const parts = new Set((checkpoint.packed ?? []).flatMap((entry) => Object.values(entry.parts)));
+  const made = checkpoint.tensors.filter(({ name, shape }) => shape.length === 2 && !parts.has(name) && !name.startsWith('freqs_')).map((tensor) => packedAhead(tensor, groupSize, encoder, kept));
+  const replaced = new Map(made.map(({ entry, values, scales }) => [entry.name, [values, scales]]));
+  return { ...checkpoint, tensors: checkpoint.tensors.flatMap((tensor) => replaced.get(tensor.name) ?? [tensor]), packed: [...(checkpoint.packed ?? []), ...made.map(({ entry }) => entry)] };
 }
 
 /** As export.py decides it: the classifier is shared when it equals the embedding, whatever the source says. */
