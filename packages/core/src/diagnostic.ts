@@ -4,7 +4,7 @@
  */
 export type Severity = 'error' | 'warning' | 'info';
 
-/** [start, end) in the named source. */
+/** [start, end) in the named source, never outside it: 0 ≤ start ≤ end ≤ size. */
 export type ByteRange = readonly [start: number, end: number];
 
 export interface Diagnostic {

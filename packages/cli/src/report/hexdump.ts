@@ -27,17 +27,15 @@ function rowAndMarks(row: Uint8Array, offset: number, [start, end]: ByteRange, o
 
 /**
  * Annotated hexdump: `bytes` lie at `offset` of a file of `fileSize` bytes, and those of `range` are marked below.
- * Says in words what the rows cannot show: a range that goes on, or that lies past the end of the file.
+ * Says in words when the range goes on after the last row. No range leaves its file.
  */
 export function hexFrame(bytes: Uint8Array, offset: number, range: ByteRange, fileSize: number): readonly string[] {
-  const [start, end] = range;
+  const [, end] = range;
   const digits = Math.max(8, fileSize.toString(16).length);
   const lines: string[] = [];
   for (let at = 0; at < bytes.length; at += bytesPerRow) lines.push(...rowAndMarks(bytes.subarray(at, at + bytesPerRow), offset + at, range, digits));
   const shownEnd = offset + bytes.length;
-  const hidden = Math.min(end, fileSize) - Math.max(start, shownEnd);
-  if (hidden > 0) lines.push(`${' '.repeat(digits)}  … and ${hidden} more bytes, up to ${Math.min(end, fileSize)}`);
-  if (end > fileSize) lines.push(`${' '.repeat(digits)}  the file ends at ${fileSize}; the range goes on to ${end}`);
+  if (end > shownEnd) lines.push(`${' '.repeat(digits)}  … and ${end - shownEnd} more bytes, up to ${end}`);
   return lines;
 }
 
