@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { memorySource } from '@weightspec/io';
 import { readTokenizerBin, type TokenizerBin } from '@weightspec/llama2c';
 import { sharedData } from '@weightspec/oracles';
-import { createScoreBpeTokenizer, createTextStream, TokenizerError, type Tokenizer } from './index.js';
+import { createByteStream, createScoreBpeTokenizer, createTextStream, TokenizerError, type Tokenizer } from './index.js';
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
@@ -124,6 +124,12 @@ describe('score BPE decode', () => {
   it('holds a character back until its last byte has come', () => {
     expect(streamed(Array.from(utf8('🙂'), (byte) => byte + 3))).toEqual(['', '', '', '🙂', '']);
     expect(streamed([0xf0 + 3, 0x9f + 3])).toEqual(['', '', '\ufffd']);
+  });
+  it('gives bytes that are no UTF-8 as they are to a byte stream, and as U+FFFD to a text', () => {
+    const ids = [259, 0xff + 3, 0xc3 + 3, 259, 1, 2];
+    const stream = createByteStream(tokenizer, { previous: 1 });
+    expect(ids.flatMap((id) => [...stream.push(id)])).toEqual([0x61, 0xff, 0xc3, 0x20, 0x61]);
+    expect(streamed(ids).join('')).toBe('a\ufffd\ufffd a');
   });
   it('passes everything, or no control characters, or what run.c prints', () => {
     const ids = [259, 7 + 3, 10 + 3, 261, 0xc3 + 3, 0xa9 + 3, 260];
