@@ -14,6 +14,18 @@ export function diagnosticLine({ source, severity, code, message, byteRange, hin
   return `${visible(source)}: ${severity} ${code}: ${visible(message)}${where}\n${hint ? `  hint: ${visible(hint)}\n` : ''}`;
 }
 
+/** What a report says about a fault; without a code, it is our own. */
+export function faultOf(error: unknown): { readonly code?: string; readonly message: string } {
+  if (isCoded(error)) return { code: error.code, message: messageWithoutCode(error) };
+  if (error instanceof DiagnosticError) {
+    const [first] = error.diagnostics;
+    return { code: first?.code, message: error.message };
+  }
+  return { message: error instanceof Error ? error.message : String(error) };
+}
+
+const messageWithoutCode = ({ code, message }: Error & { readonly code: string }): string => (message.startsWith(`${code}: `) ? message.slice(code.length + 2) : message);
+
 /**
  * Says on stderr why a command could not be done, and returns its exit code: 1 when a file is to blame. Anything without
  * a code is our own fault and keeps its stack trace.
@@ -24,8 +36,7 @@ export function reportFault(error: unknown, { stderr }: Terminal): number {
     return EXIT.invalid;
   }
   if (isCoded(error)) {
-    const message = error.message.startsWith(`${error.code}: `) ? error.message.slice(error.code.length + 2) : error.message;
-    stderr.write(`error ${error.code}: ${visible(message)}\n`);
+    stderr.write(`error ${error.code}: ${visible(messageWithoutCode(error))}\n`);
     const hint = error.hint ?? (Object.hasOwn(runnerCodes, error.code) ? runnerCodes[error.code as keyof typeof runnerCodes].hint : undefined);
     if (hint) stderr.write(`  hint: ${visible(hint)}\n`);
   } else {

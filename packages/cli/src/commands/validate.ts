@@ -1,11 +1,11 @@
 import { extname, join } from 'node:path';
 import { formats, validateFolder, validateSource, type FolderFile, type Report, type ReportOptions } from '@weightspec/formats';
 import { openSource } from '@weightspec/io/node';
-import { reportFault } from '../faults.js';
+import { faultOf, reportFault } from '../faults.js';
 import { folderResolver, formatsBeside, isIndexFile } from '../folders.js';
 import { inputsOf, type Input } from '../inputs.js';
 import { progressBar } from '../progress.js';
-import { withFolderFrames, withFrames, type CheckedFile, type Findings, type UncheckedFile } from '../report/checked-file.js';
+import { withFolderFrames, withFrames, type CheckedFile, type FailedFile, type Findings, type UncheckedFile } from '../report/checked-file.js';
 import { visible } from '../report/escape.js';
 import { textReporter } from '../report/text.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
@@ -24,7 +24,7 @@ export async function validate(targets: readonly string[], options: ValidateComm
   const files: CheckedFile[] = [];
   const unchecked: UncheckedFile[] = [];
   const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env)) : undefined;
-  let trouble = false;
+  const failed: FailedFile[] = [];
 
   const { smoothQuantCheck } = await import('../smoothquant-check.js');
   const exports = await smoothQuantCheck(options.original);
@@ -41,16 +41,16 @@ export async function validate(targets: readonly string[], options: ValidateComm
         unchecked.push({ path: input.path, reason });
       }
     } catch (error) {
-      trouble = true;
+      failed.push({ path: input.path, ...faultOf(error) });
       reportFault(error, terminal);
     }
   }
   await exports.close();
 
-  const findings = { version: version(), files, unchecked };
+  const findings = { version: version(), files, unchecked, failed };
   if (reporter) terminal.stdout.write(unchecked.map(reporter.unchecked).join('') + reporter.total(findings));
   else terminal.stdout.write(await render(findings, options.format));
-  return exitCode(findings, trouble, targets, terminal);
+  return exitCode(findings, targets, terminal);
 }
 
 /** An input, and whom to tell what was found. */
@@ -116,8 +116,8 @@ async function render(findings: Findings, format: 'json' | 'sarif' | 'html' | 't
   }
 }
 
-function exitCode({ files }: Findings, trouble: boolean, targets: readonly string[], { stderr }: Terminal): number {
-  if (trouble) return EXIT.trouble;
+function exitCode({ files, failed }: Findings, targets: readonly string[], { stderr }: Terminal): number {
+  if (failed.length > 0) return EXIT.trouble;
   if (files.length === 0) {
     stderr.write(`nothing was checked: no file in ${visible(targets.join(', '))} was recognised\n`);
     return EXIT.invalid;

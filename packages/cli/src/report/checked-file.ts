@@ -17,11 +17,20 @@ export interface UncheckedFile {
   readonly reason: string;
 }
 
+/** A file that could not be read, or whose check could not go on. */
+export interface FailedFile {
+  readonly path: string;
+  /** Absent for a fault of Weightspec's own. */
+  readonly code?: string;
+  readonly message: string;
+}
+
 /** What one run of `validate` found, for every output format. */
 export interface Findings {
   readonly version: string;
   readonly files: readonly CheckedFile[];
   readonly unchecked: readonly UncheckedFile[];
+  readonly failed: readonly FailedFile[];
 }
 
 /** Text and HTML show so many findings a file; JSON and SARIF give all that the report kept. */

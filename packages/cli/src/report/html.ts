@@ -12,7 +12,7 @@ small{color:#5a5a5a} @media(prefers-color-scheme:dark){body{background:#161616;c
 .valid{color:#6fd08c}.warnings,.warning{color:#e8b84a}.invalid,.unrecognized,.error{color:#ff7b81}.info{color:#7cc4f5}}`;
 
 /** One page that loads nothing and runs nothing: it can be attached to a ticket and opened anywhere. */
-export function htmlReport({ version, files, unchecked }: Findings): string {
+export function htmlReport({ version, files, unchecked, failed }: Findings): string {
   const clauses = codeIndex();
   const clauseOf = (code: string) => clauses.get(code)?.clause;
   return `<!doctype html>
@@ -21,6 +21,7 @@ export function htmlReport({ version, files, unchecked }: Findings): string {
 <title>weightspec report</title><style>${style}</style></head><body>
 <h1>weightspec ${html(version)}: ${counted(files.length, 'file')} checked</h1>
 ${files.map((file) => section(file, clauseOf)).join('\n')}
+${failed.length > 0 ? `<h2>Could not be read</h2><ul>${failed.map(({ path, code = '', message }) => `<li>${html(path)} <small>${html(code)} ${html(message)}</small></li>`).join('')}</ul>` : ''}
 ${unchecked.length > 0 ? `<h2>Not checked</h2><ul>${unchecked.map(({ path, reason }) => `<li>${html(path)} <small>${html(reason)}</small></li>`).join('')}</ul>` : ''}
 </body></html>
 `;

@@ -3,11 +3,12 @@ import type { Report } from '@weightspec/formats';
 import type { Findings } from './checked-file.js';
 
 /** The JSON report of docs/cli.md. Stable: fields are only ever added. */
-export function jsonReport({ version, files, unchecked }: Findings): string {
+export function jsonReport({ version, files, unchecked, failed }: Findings): string {
   const document = {
     tool: { name: 'weightspec', version },
     reports: files.map(({ report }) => jsonFile(report)),
     ...(unchecked.length > 0 ? { notChecked: unchecked } : {}),
+    ...(failed.length > 0 ? { failed } : {}),
   };
   return `${JSON.stringify(document, null, 2)}\n`;
 }

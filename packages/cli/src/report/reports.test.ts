@@ -26,7 +26,7 @@ function report(diagnostics: readonly Diagnostic[], more: Partial<Report> = {}):
   };
 }
 
-const findings = (...reports: Report[]): Findings => ({ version: '1.2.3', files: reports.map((one) => ({ report: one, frames: new Map() })), unchecked: [] });
+const findings = (...reports: Report[]): Findings => ({ version: '1.2.3', files: reports.map((one) => ({ report: one, frames: new Map() })), unchecked: [], failed: [] });
 const escape = '\u001b';
 
 describe('visible', () => {
@@ -82,10 +82,11 @@ describe('JSON report', () => {
   it('satisfies its published schema', () => {
     const schema: unknown = JSON.parse(readFileSync(new URL('../../schema/report.schema.json', import.meta.url), 'utf8'));
     const validate = new Ajv2020({ strict: true, allErrors: true, allowUnionTypes: true }).compile(schema as object);
-    const document = JSON.parse(jsonReport({ ...findings(report([finding(), finding({ source: 'other', byteRange: undefined, hint: undefined })])), unchecked: [{ path: 'x', reason: 'y' }] })) as { reports: object[] };
+    const document = JSON.parse(jsonReport({ ...findings(report([finding(), finding({ source: 'other', byteRange: undefined, hint: undefined })])), unchecked: [{ path: 'x', reason: 'y' }], failed: [{ path: 'z', code: 'IO_DENIED', message: 'no' }, { path: 'z', message: 'no' }] })) as { reports: object[] };
     validate(document);
     expect(validate.errors).toBeNull();
     expect(validate({ ...document, reports: [{ ...document.reports[0], verdict: 'fine' }] })).toBe(false);
+    expect(validate({ ...document, failed: [{ path: 'z' }] })).toBe(false);
   });
   it('gives byte ranges as two numbers and names the source only when it is another file', () => {
     const { reports } = JSON.parse(jsonReport(findings(report([finding(), finding({ source: 'shard' })])))) as { reports: { diagnostics: object[] }[] };
@@ -121,6 +122,7 @@ describe('HTML report', () => {
     expect(page).toContain('&lt;script&gt;alert(1)&lt;/script&gt;');
     expect(page).not.toMatch(/<(script|img|link|iframe)/);
     expect(page).not.toMatch(/<[^>]*\b(src|href|on\w+)=/);
+    expect(htmlReport({ ...findings(), failed: [{ path: '<b>', message: '<i>' }] })).toContain('&lt;b&gt; <small> &lt;i&gt;');
     expect(html(`'"&`)).toBe('&#39;&quot;&amp;');
   });
 });

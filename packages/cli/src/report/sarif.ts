@@ -5,7 +5,7 @@
 import { pathToFileURL } from 'node:url';
 import { isAbsolute } from 'node:path';
 import type { CodeEntry, Diagnostic, Severity } from '@weightspec/core';
-import { codeIndex, type Findings } from './checked-file.js';
+import { codeIndex, type FailedFile, type Findings } from './checked-file.js';
 
 const levels: Readonly<Record<Severity, string>> = { error: 'error', warning: 'warning', info: 'note' };
 
@@ -44,7 +44,15 @@ function result(diagnostic: Diagnostic, ruleIndex: number): object {
   };
 }
 
-export function sarifReport({ version, files, unchecked }: Findings): string {
+/** 3.58: what kept the tool from finishing, as opposed to what it found. */
+const notification = ({ path, code, message }: FailedFile): object => ({
+  ...(code === undefined ? {} : { descriptor: { id: code } }),
+  level: 'error',
+  message: { text: message },
+  locations: [{ physicalLocation: { artifactLocation: { uri: artifactUri(path) } } }],
+});
+
+export function sarifReport({ version, files, unchecked, failed }: Findings): string {
   const index = codeIndex();
   const used = [...new Set(files.flatMap(({ report }) => report.diagnostics.map(({ code }) => code)))].filter((code) => index.has(code)).toSorted();
   const rules = used.flatMap((code) => {
@@ -59,7 +67,7 @@ export function sarifReport({ version, files, unchecked }: Findings): string {
       length: report.stats.fileSize,
       properties: { verdict: report.verdict, format: report.format, variant: report.variant, checked: report.stats.checked, notChecked: report.stats.notChecked },
     })),
-    invocations: [{ executionSuccessful: true }],
+    invocations: [{ executionSuccessful: failed.length === 0, ...(failed.length > 0 ? { toolExecutionNotifications: failed.map(notification) } : {}) }],
     results: files.flatMap(({ report }) => report.diagnostics.map((diagnostic) => result(diagnostic, used.indexOf(diagnostic.code)))),
     ...(unchecked.length > 0 ? { properties: { notChecked: unchecked } } : {}),
   };
