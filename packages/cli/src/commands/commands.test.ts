@@ -18,15 +18,21 @@ interface Run {
 
 /** Runs one command line in this process. */
 async function weightspec(...argv: string[]): Promise<Run> {
-  const written = { stdout: '', stderr: '' };
-  const output = (name: 'stdout' | 'stderr') => ({ write: (chunk: string | Uint8Array) => (written[name] += typeof chunk === 'string' ? chunk : new TextDecoder().decode(chunk)) });
+  const { code, stdout, stderr } = await weightspecBytes(...argv);
+  return { code, stdout: stdout.toString(), stderr };
+}
+
+async function weightspecBytes(...argv: string[]): Promise<Omit<Run, 'stdout'> & { readonly stdout: Buffer }> {
+  const written = { stdout: [] as Uint8Array[], stderr: [] as Uint8Array[] };
+  const output = (name: 'stdout' | 'stderr') => ({ write: (chunk: string | Uint8Array) => written[name].push(typeof chunk === 'string' ? Buffer.from(chunk) : chunk) });
   const terminal: Terminal = { stdout: output('stdout'), stderr: output('stderr'), env: {} };
-  return { code: await main(argv, terminal), ...written };
+  return { code: await main(argv, terminal), stdout: Buffer.concat(written.stdout), stderr: Buffer.concat(written.stderr).toString() };
 }
 
 interface JsonReport {
   readonly reports: readonly { readonly path: string; readonly format: string | null; readonly variant: string | null; readonly verdict: string; readonly diagnostics: readonly { readonly code: string; readonly severity: string }[]; readonly stats: { readonly checked: readonly string[] } }[];
   readonly notChecked?: readonly { readonly path: string; readonly reason: string }[];
+  readonly failed?: readonly { readonly path: string; readonly code?: string; readonly message: string }[];
 }
 
 async function validateJson(...argv: string[]): Promise<{ readonly code: number; readonly report: JsonReport }> {
@@ -102,7 +108,7 @@ describe('validate', () => {
     expect(stdout).toMatch(/: invalid \(llama2c v0/);
     expect(stdout).toMatch(/error LLAMA2C_\w+/);
     expect(stdout).toMatch(/at: bytes \[\d+, \d+\)/);
-    expect(stdout).toMatch(/\^\^|the file ends at/);
+    expect(stdout).toMatch(/\^\^/);
     expect(stdout).toMatch(/clause: specs\/llama2c#C-/);
   });
   it('exits 1 for a named file that nobody recognises, naming what it is (FORMAT_PLAIN_TEXT)', async () => {
@@ -132,6 +138,16 @@ describe('validate', () => {
     expect(code).toBe(2);
     expect(stderr).toContain('IO_NOT_FOUND');
     expect(stdout).toContain('good/model.bin: valid');
+  });
+  it('says in JSON and SARIF too what could not be read (IO_NOT_FOUND)', async () => {
+    const { code, report } = await validateJson(at('missing.bin'), at('good/model.bin'));
+    expect(code).toBe(2);
+    expect(report.reports).toHaveLength(1);
+    expect(report.failed).toEqual([{ path: at('missing.bin'), code: 'IO_NOT_FOUND', message: expect.stringContaining('missing.bin') as string }]);
+    expect((await validateJson(at('good/model.bin'))).report).not.toHaveProperty('failed');
+    const invocations = async (...paths: string[]) => (JSON.parse((await weightspec('validate', '--format', 'sarif', ...paths)).stdout) as { runs: { invocations: object[] }[] }).runs[0]?.invocations;
+    expect(await invocations(at('missing.bin'), at('good/model.bin'))).toMatchObject([{ executionSuccessful: false, toolExecutionNotifications: [{ level: 'error', descriptor: { id: 'IO_NOT_FOUND' } }] }]);
+    expect(await invocations(at('good/model.bin'))).toEqual([{ executionSuccessful: true }]);
   });
   it('checks a URL by its ranges', async () => {
     const bytes = modelBytes();
@@ -253,6 +269,11 @@ describe('run', () => {
   it('does not run a damaged file', async () => {
     expect(await weightspec('run', at('truncated.bin'), '-p', 'a')).toMatchObject({ code: 1, stdout: '', stderr: expect.stringMatching(/error LLAMA2C_/) as string });
   });
+  it('writes bytes that are no UTF-8 as they are into a pipe', async () => {
+    const { code, stdout } = await weightspecBytes('run', at('good/model.bin'), '--tokens', '1,258,98,198', '-n', '0');
+    expect(code).toBe(0);
+    expect([...stdout]).toEqual([0xff, 0x5f, 0xc3, 0x0a]); // ids are bytes after three specials
+  });
   it('prints no token where the weights give NaN, and no stack trace either (LOGITS_NOT_FINITE)', async () => {
     const damaged = modelBytes();
     new DataView(damaged.buffer).setFloat32(28 + 4 * config.dim, Number.NaN, true);
@@ -284,6 +305,17 @@ describe('logits', () => {
     expect(all).toHaveLength(3 * 300 * 4);
     await weightspec('logits', at('good/model.bin'), '--tokens', '1,2,3', '--out', out);
     expect((await readFile(out)).equals(all.subarray(2 * 300 * 4))).toBe(true);
+  });
+  it.each([Number.NaN, Infinity])('writes no row of %d, and leaves what was there (LOGITS_NOT_FINITE)', async (value) => {
+    const damaged = modelBytes();
+    new DataView(damaged.buffer).setFloat32(28 + 4 * 2 * config.dim, value, true); // in the embedding of token 2
+    await writeFile(at('damaged.bin'), damaged);
+    await writeFile(at('before.f32'), 'before');
+    const { code, stdout, stderr } = await weightspec('logits', at('damaged.bin'), '--tokens', '1,2', '--all', '--out', at('before.f32'));
+    await rm(at('damaged.bin'));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/^error LOGITS_NOT_FINITE: row \d has .*\n {2}hint: .*--deep/m);
+    expect(await readFile(at('before.f32'), 'utf8')).toBe('before');
   });
   it('never overwrites the model (IO_SAME_FILE)', async () => {
     const model = at('good/model.bin');

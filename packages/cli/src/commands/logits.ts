@@ -1,6 +1,6 @@
 import { codecOf } from '@weightspec/codecs';
 import { DiagnosticError, readTensor } from '@weightspec/core';
-import { compareTrace, describeDeparture, logits, type TraceComparison } from '@weightspec/engine';
+import { compareTrace, describeDeparture, EngineError, logits, type TraceComparison } from '@weightspec/engine';
 import { open } from '@weightspec/formats';
 import { atomicFileSink, openSource } from '@weightspec/io/node';
 import type { BackendChoice } from '../backends.js';
@@ -33,9 +33,15 @@ export async function writeLogits(target: string, options: LogitsCommandOptions,
   });
 }
 
-/** Writes one row of vocabSize little-endian f32 (or, with --all, one a token) to `out`, all or nothing. */
+/**
+ * Writes one row of vocabSize little-endian f32 (or, with --all, one a token) to `out`, all or nothing. Throws EngineError
+ * (LOGITS_NOT_FINITE), as generating does, before anything is written.
+ */
 async function writeRows({ path, model }: ReadyModel, { tokens, all }: LogitsCommandOptions, out: string, { stderr }: Terminal): Promise<void> {
   const rows = await logits(model, tokens, { all });
+  const { vocabSize } = model.program;
+  const bad = rows.findIndex((value) => !Number.isFinite(value));
+  if (bad >= 0) throw new EngineError('LOGITS_NOT_FINITE', `row ${Math.floor(bad / vocabSize)} has ${rows[bad]} for token ${bad % vocabSize}: the weights are damaged, or the model overflows f32`);
   // The model may come from a URL, which no file can overwrite.
   const sink = await atomicFileSink(out, { protect: path.includes('://') ? [] : [path] });
   try {
@@ -44,7 +50,7 @@ async function writeRows({ path, model }: ReadyModel, { tokens, all }: LogitsCom
   } finally {
     await sink.abort();
   }
-  stderr.write(`${counted(rows.length / model.program.vocabSize, 'row')} of ${model.program.vocabSize} f32 to ${visible(out)} (${model.backendId})\n`);
+  stderr.write(`${counted(rows.length / vocabSize, 'row')} of ${vocabSize} f32 to ${visible(out)} (${model.backendId})\n`);
 }
 
 /** Prints whether the activations agree with those in `file`, or which is the first that does not. */

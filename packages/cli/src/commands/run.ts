@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { createSampler, generate, type LoadedModel } from '@weightspec/engine';
-import { chatMlPrompt, createTextStream, type Tokenizer } from '@weightspec/tokenizers';
+import { chatMlPrompt, createByteStream, createTextStream, type Tokenizer } from '@weightspec/tokenizers';
 import type { BackendChoice } from '../backends.js';
 import { CliError } from '../codes.js';
 import { assertTokens, withModel, type ReadyModel } from '../loading.js';
@@ -87,7 +87,11 @@ interface TokenWriter {
 /** `previous`: the id before the first that is pushed. */
 function textWriter(tokenizer: Tokenizer, { stdout }: Terminal, previous: number | undefined): TokenWriter {
   // A vocabulary comes out of a file: on a terminal its control characters are left out, into a file goes every byte.
-  const stream = createTextStream(tokenizer, { previous, filter: stdout.isTTY ? 'printable' : 'all' });
+  if (!stdout.isTTY) {
+    const raw = createByteStream(tokenizer, { previous });
+    return { push: (id) => void stdout.write(raw.push(id)), end: () => void stdout.write('\n') };
+  }
+  const stream = createTextStream(tokenizer, { previous, filter: 'printable' });
   return {
     push(id) {
       const text = stream.push(id);
