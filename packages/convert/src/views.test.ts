@@ -62,6 +62,18 @@ describe.each(views)('%s', (_, view, expected) => {
 });
 
 describe('views', () => {
+  it('read a part of a group that is larger than memory should hold, not the whole', async () => {
+    const groupSize = 70_000;
+    const codes = Int8Array.from({ length: 2 * groupSize }, (_, i) => (i % 255) - 127);
+    const asked: number[] = [];
+    const source = memorySource(new Uint8Array(codes.buffer), 'w');
+    const counting = { ...part('w', new Uint8Array(codes.buffer), 'I8', [2, groupSize]), location: { offset: 0, length: codes.length, source: { name: 'w', size: codes.length, read: (offset: number, length: number) => (asked.push(length), source.read(offset, length)) } } };
+    const view = unpacked({ name: 'w', scheme: 'llama2c-q8', shape: [2, groupSize], parts: { values: 'w', scales: 's' }, groupSize }, counting, part('s', codecs.f32.quantize(Float32Array.of(0.5, 2)), 'F32', [2]));
+    const [first, count] = [groupSize - 3, 7];
+    const expected = Float32Array.from({ length: count }, (_, i) => codes[first + i]! * (first + i < groupSize ? 0.5 : 2));
+    expect(codecs.f32.dequantize(await bytesAt(view, 4 * first, 4 * count))).toEqual(expected);
+    expect(asked).toEqual([3, 4]);
+  });
   it('refuse rows that are not whole heads, and types without a codec', () => {
     for (const headDim of [0, 1, 3, 7, 16]) expect(() => permuted(noise, headDim, 'hf')).toThrow(RangeError);
     expect(() => asType(noise, dtype('I8'))).toThrow(/no codec for I8/);

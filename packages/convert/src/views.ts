@@ -73,18 +73,30 @@ export function asType(tensor: TensorInfo, type: DType, rounding: Rounding = 'gg
   return encoded(tensor, valuesOf(contiguous(tensor)), tensor.location.source.name, type, rounding);
 }
 
+/** Groups up to this size are read whole; of larger ones, which no exporter writes, a part is as good, since all of it has one scale. */
+const MOST_WHOLE_GROUP = 1 << 16;
+
 /** A packed weight as F32. `values` and `scales` are its parts. */
 export function unpacked({ name, shape, scheme, groupSize = 1 }: PackedTensor, values: TensorInfo, scales: TensorInfo): TensorInfo {
   const arithmetic = scheme === llama2cQ8Wmax.scheme ? llama2cQ8Wmax : llama2cQ8;
+  /** Elements [first, first + count), which are whole groups or lie in one. */
   const read: Values['read'] = async (first, count) => {
+    const [group, groups] = [Math.floor(first / groupSize), Math.ceil(count / groupSize)];
     const codes = await values.location.source.read(values.location.offset + first, count);
-    const scaleBytes = await scales.location.source.read(scales.location.offset + (first / groupSize) * 4, (count / groupSize) * 4);
-    return arithmetic.dequantizeGroups({ values: new Int8Array(codes.buffer, codes.byteOffset, count), scales: codecOf(f32).dequantize(scaleBytes) }, groupSize);
+    const scaleBytes = await scales.location.source.read(scales.location.offset + group * 4, groups * 4);
+    return arithmetic.dequantizeGroups({ values: new Int8Array(codes.buffer, codes.byteOffset, count), scales: codecOf(f32).dequantize(scaleBytes) }, Math.min(count, groupSize));
   };
-  return encoded({ name, shape }, { unit: groupSize, read }, values.location.source.name, f32, 'ggml');
+  const readParts: Values['read'] = async (first, count) => {
+    const out = new Float32Array(count);
+    for (let at = first; at < first + count; ) {
+      const end = Math.min(first + count, (Math.floor(at / groupSize) + 1) * groupSize);
+      out.set(await read(at, end - at), at - first);
+      at = end;
+    }
+    return out;
+  };
+  return encoded({ name, shape }, groupSize > MOST_WHOLE_GROUP ? { unit: 1, read: readParts } : { unit: groupSize, read }, values.location.source.name, f32, 'ggml');
 }
-
-
 
 function encoded({ name, shape }: Pick<TensorInfo, 'name' | 'shape'>, values: Values, sourceName: string, type: DType, rounding: Rounding): TensorInfo {
   const codec = codecOf(type);
