@@ -201,28 +201,44 @@ async function writeFloats(name: string, weights: ReadonlyMap<string, Weight>, c
   for await (const chunk of floatChunks(weight, 1)) await sink.write(bytesOfFloats(chunk));
 }
 
-/** The values of a weight in f32, in chunks whose length is a multiple of `multiple` (but for the last). */
+/** The values of a weight in f32, in chunks whose length is a multiple of `multiple` (but for the last), however long the source's own groups are. */
 async function* floatChunks(weight: Weight, multiple: number): AsyncGenerator<Float32Array> {
-  const own = weight.kind === 'packed' ? weight.packed.groupSize! : weight.codec.dtype.blockSize;
-  const step = leastCommonMultiple(multiple, own);
+  // A chunk of a packed weight may begin and end within a group: all of a group has one scale.
+  const step = weight.kind === 'packed' ? multiple : leastCommonMultiple(multiple, weight.codec.dtype.blockSize);
   const chunkElements = Math.max(1, Math.floor(CHUNK_ELEMENTS / step)) * step;
   const elements = elementCount(weight.kind === 'float' ? weight.tensor.shape : weight.packed.shape);
   for (let first = 0; first < elements; first += chunkElements) {
     const length = Math.min(chunkElements, elements - first);
-    if (weight.kind === 'float') {
-      const { tensor, codec } = weight;
-      const bytesOf = (count: number) => (count / codec.dtype.blockSize) * codec.dtype.bytesPerBlock;
-      const bytes = await tensor.location.source.read(tensor.location.offset + bytesOf(first), bytesOf(length));
-      yield codec.dtype.name === 'F32' ? float32s(bytes) : codec.dequantize(bytes);
-      continue;
-    }
-    const { values, scales, packed } = weight;
-    const groups = {
-      values: int8s(await values.location.source.read(values.location.offset + first, length)),
-      scales: float32s(await scales.location.source.read(scales.location.offset + (first / own) * 4, (length / own) * 4)),
-    };
-    yield schemeOf(packed).dequantizeGroups(groups, own);
+    yield weight.kind === 'packed' ? await dequantizedRange(weight, first, length) : await floatRange(weight, first, length);
   }
+}
+
+/** Elements [first, first + length) in f32; whole blocks of their type. */
+async function floatRange({ tensor, codec }: Weight & { kind: 'float' }, first: number, length: number): Promise<Float32Array> {
+  const bytesOf = (count: number) => (count / codec.dtype.blockSize) * codec.dtype.bytesPerBlock;
+  const bytes = await tensor.location.source.read(tensor.location.offset + bytesOf(first), bytesOf(length));
+  return codec.dtype.name === 'F32' ? float32s(bytes) : codec.dequantize(bytes);
+}
+
+/** Elements [first, first + length) in f32, from anywhere in a group to anywhere in another. */
+async function dequantizedRange({ values, scales, packed }: Weight & { kind: 'packed' }, first: number, length: number): Promise<Float32Array> {
+  const groupSize = packed.groupSize!;
+  const firstGroup = Math.floor(first / groupSize);
+  const groupCount = Math.ceil((first + length) / groupSize) - firstGroup;
+  const codes = int8s(await values.location.source.read(values.location.offset + first, length));
+  const groupScales = float32s(await scales.location.source.read(scales.location.offset + firstGroup * 4, groupCount * 4));
+  const floats = new Float32Array(length);
+  const dequantize = (start: number, end: number, group: number, size: number): void => {
+    const groups = { values: codes.subarray(start, end), scales: groupScales.subarray(group, group + (end - start) / size) };
+    schemeOf(packed).dequantizeGroups(groups, size, floats.subarray(start, end));
+  };
+  // The rest of the first group, whole groups, and the start of the last; each may be empty.
+  const wholeStart = Math.min((groupSize - (first % groupSize)) % groupSize, length);
+  const wholeEnd = Math.max(wholeStart, length - ((first + length) % groupSize));
+  if (wholeStart > 0) dequantize(0, wholeStart, 0, wholeStart);
+  if (wholeEnd > wholeStart) dequantize(wholeStart, wholeEnd, wholeStart > 0 ? 1 : 0, groupSize);
+  if (length > wholeEnd) dequantize(wholeEnd, length, groupCount - 1, length - wholeEnd);
+  return floats;
 }
 
 /**
