@@ -60,6 +60,11 @@ describe('every generation', () => {
       expect(ends.every((end) => end <= length)).toBe(true);
     }
   });
+  it.each([['<0x00>', '\u0001', 'gen5'], ['\0', '<0x01>', 'gen5'], ['\0', '\u0001', 'gen4']] as const)('is told by the spellings of bytes 0 and 1 together: %j and %j are %s', async (zero, one, generation) => {
+    const pieces = [...specials, encode(zero), encode(one), ...hexTokens.slice(2)];
+    const bytes = await bytesOf({ generation: 'gen5', pieces, scores: new Float32Array(pieces.length) });
+    expect((await readTokenizerBin(memorySource(bytes))).tokenizer?.generation).toBe(generation);
+  });
   it('a max_token_length below the longest piece is an error, above it a warning', async () => {
     const pieces = [...specials, ...hexTokens];
     const scores = new Float32Array(pieces.length);

@@ -54,6 +54,14 @@ describe('score BPE encode', () => {
     expect(() => old.encode('hi')).toThrow(/^TOKENIZER_NO_SCORES/);
     expect(old.decode([259])).toBe('hi');
   });
+  it('never makes a piece scored -1e10, where run.c starts its search, and makes one just above', () => {
+    const lowest = Math.fround(-1e10);
+    const above = lowest + 1024; // the next f32
+    expect(Math.fround(above)).toBe(above);
+    const encoded = (score: number) => createScoreBpeTokenizer(vocabulary([[' ', -1], ['a', -1], ['b', -1], ['ab', score]])).encode('ab');
+    expect(encoded(lowest)).toEqual([259, 260, 261]);
+    expect(encoded(above)).toEqual([259, 262]);
+  });
   it('throws a RangeError when scores and pieces differ in number', () => {
     expect(() => createScoreBpeTokenizer({ pieces: [utf8('a')], scores: new Float32Array(2) })).toThrow(RangeError);
   });
