@@ -3,7 +3,11 @@ import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);
 
-/** The exports of generated/<className>.js, typed by the .d.ts beside it. The same relative path holds from src/ and from dist/. */
-export function loadGenerated(className: string): unknown {
-  return require(`../generated/${className}.js`);
+/**
+ * The classes of generated/<className>.js by their names, typed by the .d.ts beside each. A file is loaded when its class is first
+ * used: most tests import this package for something else. The same relative path holds from src/ and from dist/.
+ */
+export function loadGenerated(...classNames: readonly string[]): unknown {
+  const load = (name: string): unknown => (require(`../generated/${name}.js`) as Readonly<Record<string, unknown>>)[name];
+  return Object.defineProperties({}, Object.fromEntries(classNames.map((name) => [name, { get: () => load(name) }])));
 }

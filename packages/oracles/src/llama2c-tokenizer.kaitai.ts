@@ -8,11 +8,13 @@ import { loadGenerated } from './generated.js';
 import { PagedKaitaiStream } from './paged-kaitai-stream.js';
 import { openBytes } from './sync-bytes.js';
 
-const { Llama2cTokenizerGen1: Gen1 } = loadGenerated('Llama2cTokenizerGen1') as { Llama2cTokenizerGen1: typeof Llama2cTokenizerGen1 };
-const { Llama2cTokenizerGen2: Gen2 } = loadGenerated('Llama2cTokenizerGen2') as { Llama2cTokenizerGen2: typeof Llama2cTokenizerGen2 };
-const { Llama2cTokenizerGen3: Gen3 } = loadGenerated('Llama2cTokenizerGen3') as { Llama2cTokenizerGen3: typeof Llama2cTokenizerGen3 };
-const { Llama2cTokenizerGen4: Gen4 } = loadGenerated('Llama2cTokenizerGen4') as { Llama2cTokenizerGen4: typeof Llama2cTokenizerGen4 };
-const { Llama2cTokenizerGen5: Gen5 } = loadGenerated('Llama2cTokenizerGen5') as { Llama2cTokenizerGen5: typeof Llama2cTokenizerGen5 };
+const parsers = loadGenerated('Llama2cTokenizerGen1', 'Llama2cTokenizerGen2', 'Llama2cTokenizerGen3', 'Llama2cTokenizerGen4', 'Llama2cTokenizerGen5') as {
+  Llama2cTokenizerGen1: typeof Llama2cTokenizerGen1;
+  Llama2cTokenizerGen2: typeof Llama2cTokenizerGen2;
+  Llama2cTokenizerGen3: typeof Llama2cTokenizerGen3;
+  Llama2cTokenizerGen4: typeof Llama2cTokenizerGen4;
+  Llama2cTokenizerGen5: typeof Llama2cTokenizerGen5;
+};
 
 export const tokenizerGenerations = ['gen1', 'gen2', 'gen3', 'gen4', 'gen5'] as const;
 export type Llama2cTokenizerGeneration = (typeof tokenizerGenerations)[number];
@@ -31,9 +33,9 @@ export function readTokenizerWithKaitai(input: Uint8Array | string, generation: 
   const source = openBytes(input);
   const io = new PagedKaitaiStream(source);
   try {
-    if (generation === 'gen1') return { pieces: new Gen1(io).tokens.map(({ piece }) => piece) };
-    if (generation === 'gen2') return { pieces: new Gen2(io).tokens.map(({ piece }) => piece) };
-    const file = generation === 'gen3' ? new Gen3(io) : generation === 'gen4' ? new Gen4(io) : new Gen5(io);
+    if (generation === 'gen1') return { pieces: new parsers.Llama2cTokenizerGen1(io).tokens.map(({ piece }) => piece) };
+    if (generation === 'gen2') return { pieces: new parsers.Llama2cTokenizerGen2(io).tokens.map(({ piece }) => piece) };
+    const file = generation === 'gen3' ? new parsers.Llama2cTokenizerGen3(io) : generation === 'gen4' ? new parsers.Llama2cTokenizerGen4(io) : new parsers.Llama2cTokenizerGen5(io);
     return {
       pieces: file.tokens.map(({ piece }) => piece),
       scores: file.tokens.map(({ score }) => score),

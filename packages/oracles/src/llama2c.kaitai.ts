@@ -16,13 +16,13 @@ import { PagedKaitaiStream } from './paged-kaitai-stream.js';
 import type { Llama2cHeader, Llama2cReading, Llama2cVariant, TensorPlace } from './reading.js';
 import { openBytes, type SyncBytes } from './sync-bytes.js';
 
-const parsers = {
-  ...(loadGenerated('Llama2cV0') as { Llama2cV0: typeof Llama2cV0 }),
-  ...(loadGenerated('Llama2cV1Fp32') as { Llama2cV1Fp32: typeof Llama2cV1Fp32 }),
-  ...(loadGenerated('Llama2cV1Int8') as { Llama2cV1Int8: typeof Llama2cV1Int8 }),
-  ...(loadGenerated('Llama2cV1Experimental') as { Llama2cV1Experimental: typeof Llama2cV1Experimental }),
-  ...(loadGenerated('Llama2cV2') as { Llama2cV2: typeof Llama2cV2 }),
-  ...(loadGenerated('Llama2cV2Contiguous') as { Llama2cV2Contiguous: typeof Llama2cV2Contiguous }),
+const parsers = loadGenerated('Llama2cV0', 'Llama2cV1Fp32', 'Llama2cV1Int8', 'Llama2cV1Experimental', 'Llama2cV2', 'Llama2cV2Contiguous') as {
+  Llama2cV0: typeof Llama2cV0;
+  Llama2cV1Fp32: typeof Llama2cV1Fp32;
+  Llama2cV1Int8: typeof Llama2cV1Int8;
+  Llama2cV1Experimental: typeof Llama2cV1Experimental;
+  Llama2cV2: typeof Llama2cV2;
+  Llama2cV2Contiguous: typeof Llama2cV2Contiguous;
 };
 
 const MAGIC = 0x616b3432;
