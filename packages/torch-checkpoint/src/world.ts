@@ -197,7 +197,7 @@ function checkBounds(from: Storage, type: DType, offset: number, sizes: readonly
   if (sizes.includes(0)) return;
   const span = spanOf(sizes, strides);
   const count = elementCount(sizes);
-  if (!Number.isSafeInteger(span) || !Number.isSafeInteger(count * type.bytesPerBlock) || !Number.isSafeInteger((offset + span) * type.bytesPerBlock)) machine.fail('TORCH_TENSOR_OVERFLOW', `a tensor of shape [${sizes.join(', ')}] and strides [${strides.join(', ')}] is not countable`);
+  if (!strides.every(Number.isSafeInteger) || !Number.isSafeInteger(span) || !Number.isSafeInteger(count * type.bytesPerBlock) || !Number.isSafeInteger((offset + span) * type.bytesPerBlock)) machine.fail('TORCH_TENSOR_OVERFLOW', `a tensor of shape [${sizes.join(', ')}] and strides [${strides.join(', ')}] is not countable`);
   const available = (from.view?.elementCount ?? from.elementCount) * from.type.bytesPerElement;
   if (byteLength(type, offset + span) > available) machine.fail('TORCH_TENSOR_OUT_OF_BOUNDS', `a tensor of shape [${sizes.join(', ')}], strides [${strides.join(', ')}] and offset ${offset} ends at element ${offset + span} of storage ${from.key}, which has ${available / type.bytesPerBlock}`);
 }
