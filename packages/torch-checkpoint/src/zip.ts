@@ -67,8 +67,7 @@ export async function readZip(source: ByteSource): Promise<ZipArchive> {
   const directory = await findDirectory(source);
   const members = parseCentral(await source.read(directory.offset, directory.byteLength), directory, source.name);
   const placed = await placeMembers(members, directory.offset, source);
-  const filled = members.filter((member) => member.byteLength > 0);
-  return { members: placed, withoutCrc: filled.length > 0 && filled.every((member) => member.crc === 0) };
+  return { members: placed, withoutCrc: members.some((member) => member.byteLength > 0) && members.every((member) => member.crc === 0) };
 }
 
 function fail(code: TorchCode, source: string, byteRange: ByteRange, message: string): never {
@@ -137,7 +136,7 @@ async function failWithoutEnd(source: ByteSource): Promise<never> {
   for (let i = tail.length - END_BYTES; i >= 0; i--) {
     if (tail[i] === 0x50 && tail[i + 1] === 0x4b && tail[i + 2] === 5 && tail[i + 3] === 6) {
       const end = start + i + END_BYTES;
-      fail('TORCH_ZIP_TRAILING_BYTES', name, [end, Math.max(end + 1, size)], end === size ? 'the end record announces a comment that is not there' : `${size - end} bytes follow the end record at ${start + i}`);
+      fail('TORCH_ZIP_TRAILING_BYTES', name, end === size ? [end - 2, end] : [end, size], end === size ? 'the end record announces a comment that is not there' : `${size - end} bytes follow the end record at ${start + i}`);
     }
   }
   return fail('TORCH_ZIP_TRUNCATED', name, [Math.max(0, size - END_BYTES), size], `no end-of-central-directory record ends at byte ${size}: the archive was cut`);
@@ -308,9 +307,10 @@ async function placeMembers(members: readonly Member[], directoryOffset: number,
 
 function checkOrder(inFileOrder: readonly Member[], directoryOffset: number, source: string): void {
   const [first] = inFileOrder;
-  if (first && first.headerOffset > 0) fail('TORCH_ZIP_PREFIX', source, [0, first.headerOffset], `${first.headerOffset} bytes stand before the first member, ${first.name}`);
+  if (first && first.headerOffset > 0) fail('TORCH_ZIP_PREFIX', source, [0, Math.min(first.headerOffset, directoryOffset)], `${first.headerOffset} bytes stand before the first member, ${first.name}`);
   if (!first && directoryOffset > 0) fail('TORCH_ZIP_PREFIX', source, [0, directoryOffset], `${directoryOffset} bytes stand before an empty directory`);
   inFileOrder.forEach((member, i) => {
+    if (member.headerOffset >= directoryOffset) fail('TORCH_ZIP_LAYOUT', source, member.centralRange, `the directory puts ${member.name} at ${member.headerOffset}, which is not before the directory at ${directoryOffset}`);
     const next = inFileOrder[i + 1];
     const end = next?.headerOffset ?? directoryOffset;
     const least = member.headerOffset + LOCAL_BYTES + member.nameBytes.length + member.compressedBytes;
