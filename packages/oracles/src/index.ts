@@ -12,3 +12,6 @@ export { generateGgmlQwen, mutateGgmlQwen, planGgmlQwen, writeSparseGgmlQwen, ty
 export { ggmlQwenFields, type GgmlQwenHeader, type GgmlQwenReading, type GgmlQwenTensor } from './ggml-qwen.reading.js';
 export { damageSafetensors, generateSafetensors } from './generate-safetensors.js';
 export { readSafetensorsWithKaitai, type SafetensorsPlace, type SafetensorsReading } from './safetensors.kaitai.js';
+export { damagePickle, damageTorchArchive, generateTorch, type GeneratedTorch, type TorchRecipe } from './generate-torch-checkpoint.js';
+export { readTorch, readTorchContainer, type TorchZipOracle } from './torch-checkpoint.oracle.js';
+export { type TorchContainerReading, type TorchMember, type TorchReading, type TorchTensorPlace } from './torch-checkpoint.reading.js';
