@@ -2,7 +2,7 @@
 // parse every valid fixture and generated files, and agree with the JavaScript reading of them. Java, C++ and Rust
 // are compiled where a compiler and the Kaitai runtime are at hand (Java's comes from Maven; C++ and Rust have theirs in no
 // registry: KAITAI_CPP_RUNTIME and KAITAI_RUST_RUNTIME may name checkouts); otherwise they are named as emitted only.
-import { generateGgmlQwen, generateLlama2c, generateLlama2cTokenizer, llama2cVariants, readGgmlQwenWithKaitai, readTokenizerWithKaitai, readWithKaitai, tokenizerGenerations } from '@weightspec/oracles';
+import { generateGgmlQwen, generateLlama2c, generateLlama2cTokenizer, llama2cVariants, readGgmlQwenWithKaitai, readTokenizerWithKaitai, readTorch, readTorchContainer, readWithKaitai, tokenizerGenerations } from '@weightspec/oracles';
 import { load as parseYaml } from 'js-yaml';
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -105,6 +105,12 @@ def qwen(file):
     return {'header': dict((field, getattr(file.header, field)) for field in fields), 'doubled': file.is_intermediate_doubled,
             'directory': [[tensor.record.name, tensor.ofs_data, tensor.len_data] for tensor in tensors]}
 
+def torch_zip(file):
+    return {'members': [[entry.name.decode(), entry.ofs_header + entry.local.ofs_data, entry.len_uncompressed, entry.crc] for entry in file.entries]}
+
+def torch_legacy(file):
+    return {'protocols': [file.magic.start.protocol, file.version.start.protocol]}
+
 def tokens(file):
     return {'pieces': [token.piece.hex() for token in file.tokens], 'scores': [getattr(token, 'score', None) for token in file.tokens]}
 
@@ -114,7 +120,7 @@ for path, module, parameter in json.load(sys.stdin):
     with open(path, 'rb') as stream:
         io = KaitaiStream(stream)
         file = parser(io) if parameter is None else parser(parameter, io)
-        readings.append(qwen(file) if module == 'ggml_qwen' else tokens(file) if 'tokenizer' in module else weights(file))
+        readings.append(globals()[module](file) if module.startswith('torch') else qwen(file) if module == 'ggml_qwen' else tokens(file) if 'tokenizer' in module else weights(file))
 json.dump(readings, sys.stdout)
 `;
 
@@ -129,6 +135,7 @@ interface Job {
 
 /** The JavaScript readings of one file in the terms of the Python script: two where gen4 and gen5 share a framing. Throws when no layout fits: every file here is valid. */
 function jobsFor(path: string): Job[] {
+  if (path.endsWith('.pth')) return [torchJob(path)];
   const qwen = readGgmlQwenWithKaitai(path);
   if (qwen.accepted) {
     const { header, doubled, directory } = qwen;
@@ -154,10 +161,20 @@ function jobsFor(path: string): Job[] {
   throw new Error(`${path}: no JavaScript parser accepts it (${reading.reason})`);
 }
 
+/** The fixtures' offsets are in their headers, not in zip64 fields. */
+function torchJob(path: string): Job {
+  const archive = readTorchContainer(path, 'kaitai');
+  if (archive.accepted) return { path, module: 'torch_zip', parameter: null, expected: { members: archive.members.map(({ name, dataOffset, length, crc }) => [name, dataOffset, length, crc]) } };
+  const stream = readTorch(path, 'kaitai');
+  if (!stream.accepted) throw new Error(`${path}: no JavaScript parser accepts it (${stream.reason})`);
+  const protocol = readFileSync(path)[1];
+  return { path, module: 'torch_legacy', parameter: null, expected: { protocols: [protocol, protocol] } };
+}
+
 function validFixtures(): string[] {
-  return ['llama2c', 'ggml-qwen'].flatMap((format) => {
+  return ['llama2c', 'ggml-qwen', 'torch-checkpoint'].flatMap((format) => {
     const folder = join(root, 'fixtures', format, 'valid');
-    return readdirSync(folder).filter((name) => name.endsWith('.bin')).map((name) => join(folder, name));
+    return readdirSync(folder).filter((name) => /\.(bin|pth)$/.test(name)).map((name) => join(folder, name));
   });
 }
 
@@ -185,7 +202,7 @@ describe('the Python parsers', () => {
       return skipped(skip, 'Python parsers emitted, not run: kaitaistruct 0.11 cannot be installed from PyPI');
     }
     const jobs = [...validFixtures(), ...generatedFiles()].flatMap(jobsFor);
-    expect(new Set(jobs.map(({ module }) => module)).size).toBe(llama2cVariants.length + tokenizerGenerations.length + 1);
+    expect(new Set(jobs.map(({ module }) => module)).size).toBe(llama2cVariants.length + tokenizerGenerations.length + 3);
     const output = mustRun(python, ['-c', PYTHON], { input: JSON.stringify(jobs.map(({ path, module, parameter }) => [path, module, parameter])), env: { ...process.env, PYTHONPATH: join(work, 'python') } });
     const readings = JSON.parse(output) as unknown[];
     expect(readings).toHaveLength(jobs.length);
