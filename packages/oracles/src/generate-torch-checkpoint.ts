@@ -2,7 +2,7 @@
  * Makes small PyTorch checkpoints from the clauses of specs/torch-checkpoint/README.md, in more ways than torch does (protocols,
  * memo, zip64 fields, descriptors, deflate), and damages them. For tests; shares no code with any reader, writer or fixture.
  */
-import { crc32, deflateRawSync } from 'node:zlib';
+import zlib from 'node:zlib';
 import { seededRandom } from './generate-llama2c.js';
 
 /** A tensor that the file was made to hold, under its name. Strides and offset in elements. */
@@ -342,11 +342,11 @@ function archive(pickle: Uint8Array, storages: readonly (readonly [string, Uint8
   const directory = [['data.pkl', pickle] as const, ...small, ...storages.map(([key, data]) => [`data/${key}`, data] as const), text('version', pick(random, ['3\n', '3', '10'])), ...last].map(([below_, plain]) => {
     const name = utf8(`${folder}/${below_}`);
     const deflated = random() < 0.08;
-    const data = deflated ? new Uint8Array(deflateRawSync(plain)) : plain;
+    const data = deflated ? new Uint8Array(zlib.deflateRawSync(plain)) : plain;
     const described = random() < 0.8;
     const zip64 = random() < 0.15;
     const flags = (described ? 8 : 0) + (random() < 0.8 || folder === 'é' ? 0x800 : 0) + (deflated ? pick(random, [0, 2, 4, 6]) : 0);
-    const crc = noCrc ? 0 : crc32(plain);
+    const crc = noCrc ? 0 : zlib.crc32(plain);
     const offset = out.length;
     const hidden = described && random() < 0.8;
     const local: Field[] = [];

@@ -3,7 +3,7 @@
  * Numbers are BigInt. Where the clauses allow several encodings (local sizes, descriptors), all of them are built from the
  * directory and the file must hold one: the production reader goes the other way round and parses what is there.
  */
-import { crc32, inflateRawSync } from 'node:zlib';
+import zlib from 'node:zlib';
 import type { SyncBytes } from './sync-bytes.js';
 import { demand, type TorchMember } from './torch-checkpoint.reading.js';
 
@@ -187,7 +187,7 @@ export function contentOf(member: TorchMember, source: SyncBytes): Uint8Array {
   let plain: Uint8Array;
   let consumed: number;
   try {
-    const { buffer, engine } = inflateRawSync(stored, { maxOutputLength: member.length + 1, info: true }) as unknown as { buffer: Uint8Array; engine: { bytesWritten: number } };
+    const { buffer, engine } = zlib.inflateRawSync(stored, { maxOutputLength: member.length + 1, info: true }) as unknown as { buffer: Uint8Array; engine: { bytesWritten: number } };
     plain = buffer;
     consumed = engine.bytesWritten;
   } catch (error) {
@@ -202,6 +202,6 @@ export function checkChecksums(members: readonly TorchMember[], source: SyncByte
   const without = members.some(({ length }) => length > 0) && members.every(({ crc }) => crc === 0);
   for (const member of members) {
     const content = contentOf(member, source);
-    demand(without || crc32(content) === member.crc, `Z-3.3: ${member.name}`);
+    demand(without || zlib.crc32(content) === member.crc, `Z-3.3: ${member.name}`);
   }
 }
