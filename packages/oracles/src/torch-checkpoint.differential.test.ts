@@ -62,7 +62,7 @@ const beyondPickleparser = new RegExp(
     'PROTOCOL', 'OPCODE', 'PICKLE_STACK', 'PICKLE_MEMO', 'PICKLE_FRAME', 'PICKLE_NUMBER', 'PICKLE_TRAILING', 'DUPLICATE_KEY', 'BUILD', 'REDUCE', // K-1, K-2: no such check
     'TENSOR_ARGUMENTS', 'TENSOR_HOOKS', 'TENSOR_METADATA', 'PERSISTENT_ID', // a list for a tuple, a float for an int, something put in later
     'LIMIT',
-  ].join('|')}): `,
+  ].join('|')}): |^TORCH_LEGACY_(KEYS: the fifth pickle is no list|HEADER: the (type sizes|system))`, // the same in the pickles around the object
 );
 
 /** How production and an oracle contradict each other, or undefined. */
