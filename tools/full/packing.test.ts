@@ -9,6 +9,9 @@ import { build, type Plugin } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { entriesOf, packAndInstall, publishedPackages, readManifest, run, workspaceRoot, type PackedProject } from './packed-project.js';
 
+/** Formats whose files are JSON, so that a JSON Schema specifies them; every other one is bytes, and specified in Kaitai Struct. */
+const JSON_FORMATS = new Set(['sharded-index']);
+
 /** Packages that promise nothing to browsers; every other one does, but for its `/node` entry. */
 const NODE_ONLY = new Set(['cli', 'backend-native']);
 
@@ -40,9 +43,15 @@ describe.each(packages)('$manifest.name', ({ folder, manifest }) => {
     expect(textOf('LICENSE')).toBe(readFileSync(join(workspaceRoot, 'LICENSE'), 'utf8'));
   });
 
-  it.runIf(manifest.files?.includes('spec'))('carries its specification', () => {
+  it.runIf(manifest.files?.includes('spec'))('carries its specification, for people and for machines', () => {
     expect(files).toContain('spec/README.md');
-    expect(files.filter((file) => /^spec\/.+\.ksy$/.test(file))).not.toEqual([]);
+    const machineReadable = JSON_FORMATS.has(folder) ? /^spec\/.+\.schema\.json$/ : /^spec\/.+\.ksy$/;
+    expect(files.filter((file) => machineReadable.test(file))).not.toEqual([]);
+  });
+
+  it('links to nothing outside itself', () => {
+    const links = files.filter((file) => file.endsWith('.md')).flatMap((file) => Array.from(textOf(file).matchAll(/\]\((?!https?:|#)([^)#\s]+)/g), ([, target = '']) => ({ file, target })));
+    expect(links.filter(({ file, target }) => !files.includes(join(dirname(file), target)))).toEqual([]);
   });
 
   it('carries no tests, no sources and no build state', () => {
