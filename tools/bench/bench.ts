@@ -10,9 +10,19 @@ export interface BenchResult {
   readonly requiredRatio?: number;
 }
 
+/** How long a whole process takes. */
+export interface StartResult {
+  readonly name: string;
+  readonly milliseconds: number;
+  /** What it is compared with, from the same run. */
+  readonly baseline: { readonly name: string; readonly milliseconds: number };
+  /** Greatest ratio to the baseline that is allowed. */
+  readonly allowedRatio: number;
+}
+
 export interface BenchModule {
   readonly heading: string;
-  bench(): Promise<BenchResult[]>;
+  bench(): Promise<BenchResult[] | StartResult[]>;
 }
 
 /**
