@@ -11,6 +11,8 @@ import type { StartResult } from './bench.js';
 
 export const heading = 'cli: whole processes, best of 15 taken in turns; baseline = node -e 0; no process may take 120 MB of memory';
 
+/** Measured 2.8 to 2.9 on an idle machine and up to 3.7 on a busy one, where the baseline suffers less. */
+const INSPECT_RATIO = 5;
 const ROUNDS = 15;
 const MEMORY_LIMIT_BYTES = 120e6;
 const command = fileURLToPath(new URL('../../../packages/cli/bin/weightspec.js', import.meta.url));
@@ -41,8 +43,8 @@ export async function bench(): Promise<StartResult[]> {
     const baseline = { name: 'node -e 0', args: ['-e', '0'] };
     const cases = [
       { name: '--version', args: [command, '--version'], allowedRatio: 2 },
-      { name: `inspect a v0 file of ${sizes[0]}`, args: [command, 'inspect', '--json', v0], allowedRatio: 4 },
-      { name: `inspect a ggml-qwen file of ${sizes[1]}`, args: [command, 'inspect', '--json', qwen], allowedRatio: 4 },
+      { name: `inspect a v0 file of ${sizes[0]}`, args: [command, 'inspect', '--json', v0], allowedRatio: INSPECT_RATIO },
+      { name: `inspect a ggml-qwen file of ${sizes[1]}`, args: [command, 'inspect', '--json', qwen], allowedRatio: INSPECT_RATIO },
     ];
     const best = new Map<string, number>();
     // In turns, so that a busy moment falls on all alike.
