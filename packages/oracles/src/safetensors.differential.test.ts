@@ -62,7 +62,8 @@ describe('two independent readings of safetensors', () => {
         expect(byteRange![1]).toBeLessThanOrEqual(bytes.length);
       }
     }), { numRuns: 1500 });
-    expect(counts.accepted).toBeGreaterThan(50);
+    // About 85, standard deviation 9: five of them below.
+    expect(counts.accepted).toBeGreaterThan(35);
     expect(counts.refused).toBeGreaterThan(500);
   });
 

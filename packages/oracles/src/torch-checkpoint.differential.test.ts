@@ -139,7 +139,8 @@ describe('independent readings of PyTorch checkpoints', () => {
     await fc.assert(fc.asyncProperty(fc.nat(), fc.constantFrom('zip' as const, 'legacy' as const), async (seed, container) => {
       counts[(await agree(damaged(seed, container).bytes)).accepted ? 'accepted' : 'refused']++;
     }), { numRuns: 300 });
-    expect(counts.accepted).toBeGreaterThan(12);
+    // About 16 of 300 stay acceptable: fewer than two by chance once in half a million runs.
+    expect(counts.accepted).toBeGreaterThan(1);
     expect(counts.refused).toBeGreaterThan(120);
   });
 
@@ -159,7 +160,8 @@ describe('independent readings of PyTorch checkpoints', () => {
       counts[ours.accepted ? 'accepted' : 'refused']++;
       expect({ seed, container, found: contradictionWithPython(ours, readings[i]!) }).toEqual({ seed, container, found: undefined });
     }
-    expect(counts.accepted).toBeGreaterThan(PYTHON_RUNS / 10);
+    // About 70 of 400, standard deviation 8: five of them below.
+    expect(counts.accepted).toBeGreaterThan(PYTHON_RUNS / 14);
     expect(counts.refused).toBeGreaterThan(PYTHON_RUNS / 3);
   });
 
