@@ -7,7 +7,7 @@ import { fileSource } from '@weightspec/io/node';
 import { readTiktokenRanks } from '@weightspec/tokenizers';
 import { besideModel, parsedFile } from './beside.js';
 import { CliError } from './codes.js';
-import { listFolder } from './folders.js';
+import { isUrl, listFolder } from './folders.js';
 import { openModel } from './inputs.js';
 
 export interface OpenedInput {
@@ -16,8 +16,6 @@ export interface OpenedInput {
   readonly paths: readonly string[];
   close(): Promise<void>;
 }
-
-const isUrl = (target: string): boolean => /^[a-z][a-z0-9+.-]+:\/\//i.test(target);
 
 /**
  * A file, a URL, an index with its shards, or a folder with one model. Throws DiagnosticError for files with errors, CliError for a

@@ -40,8 +40,10 @@ const marks = /^(config\.json|params\.json|(model\.safetensors|pytorch_model\.bi
 
 export const isModelFolder = (files: readonly FolderFile[]): boolean => files.some(({ name }) => marks.test(name));
 
+export const isUrl = (target: string): boolean => /^[a-z][a-z0-9+.-]+:\/\//i.test(target);
+
 /** An index file on disk, whose shards lie beside it. */
-export const isIndexFile = (path: string): boolean => path.endsWith('.index.json') && !/^[a-z][a-z0-9+.-]+:\/\//i.test(path);
+export const isIndexFile = (path: string): boolean => path.endsWith('.index.json') && !isUrl(path);
 
 /** Every format, with one for the index at `path` that opens the shards beside it. */
 export function formatsBeside(path: string): { formats: readonly Format[]; readonly closeAll: () => Promise<void> } {

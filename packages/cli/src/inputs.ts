@@ -5,7 +5,7 @@ import { chooseModel, open, openFolder, type FolderFile, type OpenResult } from 
 import { openSource } from '@weightspec/io/node';
 import type { BesideModel } from '@weightspec/models';
 import { CliError } from './codes.js';
-import { folderResolver, formatsBeside, isIndexFile, isModelFolder, listFolder } from './folders.js';
+import { folderResolver, formatsBeside, isIndexFile, isModelFolder, isUrl, listFolder } from './folders.js';
 
 /** A file, a URL, or a folder that is one model, to look at. `named`: given on the command line rather than found in a folder. */
 export interface Input {
@@ -14,8 +14,6 @@ export interface Input {
   /** Of a model's folder: its plain files. They are not inputs of their own. */
   readonly folder?: readonly FolderFile[];
 }
-
-const isUrl = (target: string) => /^[a-z][a-z0-9+.-]+:\/\//i.test(target);
 
 async function isFolder(target: string): Promise<boolean> {
   if (isUrl(target)) return false;

@@ -4,6 +4,7 @@
  * One pass over chunks of whole blocks; no allocation in the loop but for unaligned input.
  */
 import type { DType, Rounding } from '@weightspec/core';
+import { hostIsLittleEndian } from './host.js';
 
 export interface ContentFindings {
   /** Values (plain types) or blocks (block types) with a NaN or an infinity. */
@@ -69,12 +70,9 @@ export function contentScanner(type: DType): ContentScanner | undefined {
   };
 }
 
-/** Exponent bits lie in the same place of a little-endian word on every host that this test can run on; big-endian hosts swap. */
-const littleEndianHost = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
-
 function wordsOf(chunk: Uint8Array, bytes: number): Uint32Array | Uint16Array {
   let aligned = chunk;
-  if (!littleEndianHost) {
+  if (!hostIsLittleEndian) {
     aligned = chunk.slice();
     for (let i = 0; i < aligned.length; i += bytes) aligned.subarray(i, i + bytes).reverse();
   } else if (chunk.byteOffset % bytes !== 0) aligned = new Uint8Array(chunk);
@@ -90,7 +88,7 @@ const wordExponents: Readonly<Record<string, readonly [mask: number, carry: numb
  */
 function mayHoldNonFinite({ name }: DType, chunk: Uint8Array): boolean {
   const bits = wordExponents[name];
-  if (!bits || !littleEndianHost) return true;
+  if (!bits || !hostIsLittleEndian) return true;
   const [mask, carry] = bits;
   const words = words32(chunk);
   const whole = words.length - (words.length % 4);

@@ -43,29 +43,26 @@ function encode(src: Float32Array, dst: Uint8Array): void {
 
 const codeTorch = (x: number, scale: number) => saturate(Math.fround(Math.fround(x / scale) + 16) + roundHalfEven - roundHalfEven, 0, 31);
 
+const SMALLEST_NORMAL = 2 ** -126;
+
+/** As `codeTorch`, where |x / scale| ≤ 16: only the code 32 has to become 31, which takes no branch. */
+const codeTorchNormal = (x: number, scale: number): number => {
+  const rounded = (Math.fround(Math.fround(x / scale) + 16) + roundHalfEven - roundHalfEven) | 0;
+  return rounded - (rounded >> 5);
+};
+
 function encodeTorch(src: Float32Array, dst: Uint8Array): void {
   const bits = signedBitsOf(src);
   for (let start = 0, byteOffset = 0; start < src.length; start += blockSize, byteOffset += bytesPerBlock) {
     const scale = Math.fround(extremumTorch(src, bits, start) / -16);
     let fifthBits = 0;
-    // Dividing by 16 is exact for a normal scale: |x / scale| ≤ 16, and only the code 32 has to become 31.
-    const magnitude = Math.abs(scale);
-    if (magnitude >= 2 ** -126 && magnitude < Infinity) {
-      for (let j = 0; j < 16; j++) {
-        const l = Math.fround(Math.fround(src[start + j]! / scale) + 16) + roundHalfEven - roundHalfEven | 0;
-        const h = Math.fround(Math.fround(src[start + j + 16]! / scale) + 16) + roundHalfEven - roundHalfEven | 0;
-        const low = l - (l >> 5);
-        const high = h - (h >> 5);
-        dst[byteOffset + 6 + j] = (low & 15) | (high << 4);
-        fifthBits |= ((low >>> 4) << j) | ((high >>> 4) << (j + 16));
-      }
-    } else {
-      for (let j = 0; j < 16; j++) {
-        const low = codeTorch(src[start + j]!, scale);
-        const high = codeTorch(src[start + j + 16]!, scale);
-        dst[byteOffset + 6 + j] = (low & 15) | (high << 4);
-        fifthBits |= ((low >>> 4) << j) | ((high >>> 4) << (j + 16));
-      }
+    // Dividing by 16 is exact for a normal scale.
+    const torchCode = Math.abs(scale) >= SMALLEST_NORMAL && Math.abs(scale) < Infinity ? codeTorchNormal : codeTorch;
+    for (let j = 0; j < 16; j++) {
+      const low = torchCode(src[start + j]!, scale);
+      const high = torchCode(src[start + j + 16]!, scale);
+      dst[byteOffset + 6 + j] = (low & 15) | (high << 4);
+      fifthBits |= ((low >>> 4) << j) | ((high >>> 4) << (j + 16));
     }
     writeF16(dst, byteOffset, scale);
     writeU32(dst, byteOffset + 2, fifthBits);
