@@ -10,7 +10,6 @@ const entry = (clause: string, summary: string, rationale: string, hint: string)
 export const cliCodes = {
   CLI_NO_MODEL: entry('finding-a-model', 'No model in this folder', 'A command that reads one model must not guess in a folder without any.', 'Name the weight file itself.'),
   CLI_SEVERAL_MODELS: entry('finding-a-model', 'Several models in this folder', 'Taking the first by name would silently show or run another model than the one meant.', 'Name one of the files.'),
-  CLI_BACKEND_MISSING: entry('backends', 'This backend is not there', 'Falling back silently would measure or prove another backend than the one asked for.', 'Use --backend auto, or one of those that are there.'),
   CLI_NO_TOKENIZER: entry('tokenizers', 'No tokenizer for this model', 'The vocabulary is in a second file, and text needs it.', 'Name it with --tokenizer FILE, or give ids with --tokens and --print-ids.'),
   CLI_BAD_TOKENIZER: entry('tokenizers', 'The file given as tokenizer is something else', 'Ids read with a wrong vocabulary give other text, not an error.', 'Name a tokenizer.bin, qwen.tiktoken or Llama 3’s tokenizer.model; `weightspec validate` says what a file is.'),
   CLI_TOKENIZER_MISMATCH: entry('tokenizers', 'Tokenizer and model have vocabularies of different size', 'Ids of one vocabulary mean other words, or nothing, in another; run.c prints garbage or reads outside its table.', 'Use the tokenizer that the model was trained with.'),
@@ -37,6 +36,8 @@ export const runnerCodes = {
   WEIGHT_MISSING: entry('backends', 'An operation names a weight that was not handed over', 'There is nothing to compute with.', ours),
   WEIGHT_INVALID: entry('backends', 'A weight does not fit its operation', 'Bytes of another length or shape would be read past their end.', 'Run `weightspec validate --deep` on the file.'),
   STORAGE_UNSUPPORTED: entry('backends', 'The backend cannot read this element type', 'Bytes read as another type are noise.', 'Use --backend auto or reference.'),
+  BACKEND_UNAVAILABLE: entry('backends', 'The backend asked for cannot start here', 'Falling back silently would measure or prove another backend than the one asked for.', 'Do what the message names, or use --backend auto.'),
+  BACKEND_FAILED: entry('backends', 'The backend stopped while it ran', 'A file that was cut short while mapped, a device that was lost or memory that ran out leaves nothing to go on with.', 'Run the command again, or use --backend reference.'),
   LOGITS_NOT_FINITE: entry('run', 'The model computes numbers that are not finite', 'NaN has no likeliest token; any id that came out would look like an answer.', 'Run `weightspec validate --deep` on the file: it names the damaged weights.'),
   TOKENIZER_NO_SCORES: entry('tokenizers', 'This vocabulary has no scores, so it can decode but not encode', 'Without merge priorities a text has many spellings in tokens, and the model knows one.', 'Use a tokenizer.bin of August 2023 or later, or give ids with --tokens.'),
   TOKENIZER_NO_BYTE_TOKEN: entry('tokenizers', 'A character of the text is not in the vocabulary, and neither are its bytes', 'run.c reads outside its vocabulary here.', 'Leave the character out, or use the whole vocabulary.'),

@@ -48,7 +48,9 @@ describe('the backend contract notices', () => {
       ...referenceBackend,
       compile: (program, weights, options) => referenceBackend.compile(program, new Map([...weights].map(([name, handle]) => [name, handle.storage === 'lmdeploy-int8' ? { ...handle, storage: 'llama2c-q8', groupSize: handle.shape.at(-1) } : handle])), options),
     };
-    expect(await failuresOf(weightOnly)).toEqual(['matmul by lmdeploy-int8']);
+    const failed = await failuresOf(weightOnly);
+    expect(failed).toHaveLength(3);
+    for (const name of failed) expect(name).toMatch(/^matmul by lmdeploy-int8 /);
   });
   it('positions that start at 1', async () => {
     const shifted: Backend = {

@@ -254,10 +254,11 @@ describe('run', () => {
     expect(await weightspec('run', model(), '--print-ids', '--tokens', '1,299', '-n', '1')).toMatchObject({ code: 0 });
     expect(await weightspec('run', model(), '--print-ids', '--tokens', '1,2,3,4,5,6,7,8,9')).toMatchObject({ code: 2, stderr: expect.stringContaining('CLI_TOO_LONG') as string });
   });
-  it('names a backend that is not there (CLI_BACKEND_MISSING)', async () => {
+  it('names a backend that cannot start, rather than take another (BACKEND_UNAVAILABLE)', async () => {
     const { code, stderr } = await weightspec('run', model(), '-p', 'a', '--backend', 'webgpu');
     expect(code).toBe(2);
-    expect(stderr).toContain('@weightspec/backend-webgpu');
+    expect(stderr).toContain('BACKEND_UNAVAILABLE');
+    expect(stderr).toContain('webgpu');
   });
   it('prints the seed that it chose, and gives the same text with it again', async () => {
     const line = ['run', model(), '--tokens', '1,5', '--print-ids', '-n', '6', '-t', '1'];

@@ -26,6 +26,20 @@ export function matmulBound(magnitudes: readonly Row[], x: Row, bias?: Row): num
   return magnitudes.map((row, i) => (x.length + 4) * u * (dotProduct(row, absolute(x)) + Math.abs(bias?.[i] ?? 0)) + SMALLEST_NORMAL);
 }
 
+/**
+ * What rounding x to int8 adds, where a backend multiplies integers: blocks of `blockElements` of x share a scale d = max|x| / 127,
+ * so each element moves by d/2 at most; a scale kept as f16 moves it by another 2^−11 |x|. The factor 1 + 2^−8 covers the
+ * roundings of 1/d and of the product before they are rounded to an integer.
+ */
+export function activationRoundingBound(weights: readonly Row[], x: Row, blockElements: number): number[] {
+  const moved = x.map((value, i) => {
+    const start = i - (i % blockElements);
+    const largest = Math.max(...absolute(x.slice(start, start + blockElements)));
+    return (largest / 254) * (1 + 2 ** -8) + Math.abs(value) * 2 ** -11;
+  });
+  return weights.map((row) => dotProduct(absolute(row), moved));
+}
+
 /** The sum of n squares has relative error (n + 1)u, halved by the root; then mean, eps, root (5u) and two products. */
 export function rmsnormBound(expected: Row): number[] {
   return expected.map((value) => Math.abs(value) * ((expected.length + 1) / 2 + 10) * u + SMALLEST_NORMAL);

@@ -63,14 +63,23 @@ function makeCase({ name, op, inputs, weights = [], outWidth, tokenCount = 7, kv
 
 const table = (name: string, rows: number, width: number): TestWeight => randomWeight(`table.${name}`, [rows, width]);
 
-/** Embedding tables and matrices in one storage. Widths suit blocks of 32, groups of 8, and groups that straddle rows. LMDeploy's int8 rounds what it multiplies. */
-export function storageCases(storage: string): OpCase[] {
+/**
+ * Matrices [out, width] of the storages, and how many tokens multiply them: the smallest, sizes that fill no tile of 4, 8 or 16
+ * rows or tokens exactly, and a batch as long as a prompt.
+ */
+const blockShapes: readonly (readonly [out: number, width: number, tokenCount: number])[] = [[5, 64, 7], [37, 288, 19], [16, 160, 1], [33, 128, 67]];
+/** Groups of 8 straddle rows of 6; those of wider rows do not. */
+const groupShapes: readonly (readonly [out: number, width: number, tokenCount: number])[] = [[12, 6, 7], [37, 288, 19], [33, 64, 67]];
+
+/**
+ * Embedding tables and matrices in one storage. LMDeploy's int8 rounds what it multiplies.
+ * `activationBlock`: elements of x that the backend rounds to int8 with one scale, where it says that it does.
+ */
+export function storageCases(storage: string, activationBlock?: number): OpCase[] {
   const grouped = isInt8Groups(storage);
   const multiplied = (row: Row): Row => (storage === 'lmdeploy-int8' ? float64.roundToInt8(row) : row);
-  const [out, width] = grouped ? [12, 6] : [5, 64];
   const side = grouped ? 12 : 32;
   const embedTable = storedWeight('embedded', storage, [side, side]);
-  const weight = storedWeight('weight', storage, [out, width]);
   return [
     makeCase({
       name: `embed from ${storage}`,
@@ -80,13 +89,21 @@ export function storageCases(storage: string): OpCase[] {
       // Decoding may round twice; F32 is a copy.
       expect: ({ y }) => y!.map((values) => ({ values, bound: storage === 'F32' ? bounds.embedBound(values) : decodeBound(embedTable, values) })),
     }),
-    makeCase({
-      name: `matmul by ${storage}`,
-      op: { op: 'matmul', x: 'x', weight: 'weight', out: 'y' },
-      inputs: { x: table('x', out, width) },
-      weights: [weight],
-      outWidth: out,
-      expect: ({ x }) => x!.map(multiplied).map((row) => ({ values: float64.matmul(weight.rows, row), bound: bounds.matmulBound(weight.magnitudes, row) })),
+    ...(grouped ? groupShapes : blockShapes).map(([out, width, tokenCount]) => {
+      const weight = storedWeight('weight', storage, [out, width]);
+      return makeCase({
+        name: `matmul by ${storage} [${out}, ${width}], ${tokenCount} tokens`,
+        op: { op: 'matmul', x: 'x', weight: 'weight', out: 'y' },
+        inputs: { x: table('x', out, width) },
+        weights: [weight],
+        outWidth: out,
+        tokenCount,
+        expect: ({ x }) => x!.map(multiplied).map((row) => {
+          const exact = bounds.matmulBound(weight.magnitudes, row);
+          const rounding = activationBlock === undefined ? undefined : bounds.activationRoundingBound(weight.rows, row, activationBlock);
+          return { values: float64.matmul(weight.rows, row), bound: exact.map((bound, i) => bound + (rounding?.[i] ?? 0)) };
+        }),
+      });
     }),
   ];
 }

@@ -17,6 +17,14 @@ export interface TestApi {
   readonly expect: (actual: unknown) => { toBe(expected: unknown): void; toBeInstanceOf(expected: unknown): void };
 }
 
+export interface ContractOptions {
+  /**
+   * Elements of an activation row that share one int8 scale where the backend multiplies weights stored as `storage` in integers
+   * (32 for q8_0-like blocks); undefined where it multiplies in f32. The bound grows by what that rounding can do, and no more.
+   */
+  readonly activationBlock?: (storage: string) => number | undefined;
+}
+
 type Plan = (executable: Executable, tokens: readonly number[]) => Promise<Float32Array>;
 
 /** Runs of `size` tokens each. */
@@ -44,7 +52,7 @@ export function verdictOf(actual: Float32Array, expected: readonly Expected[]): 
   return `element ${wrong} is ${actual[wrong]}, not ${values[wrong]} ± ${bound[wrong]}`;
 }
 
-export function backendContract(api: TestApi, backend: Backend): void {
+export function backendContract(api: TestApi, backend: Backend, { activationBlock = () => undefined }: ContractOptions = {}): void {
   const { describe, it, expect } = api;
   const storages = testStorages.filter((storage) => backend.supports('matmul', storage));
 
@@ -78,7 +86,7 @@ export function backendContract(api: TestApi, backend: Backend): void {
     for (const opCase of opCases()) checkCase(opCase);
   });
   describe(`backend ${backend.id}: each storage it supports`, () => {
-    for (const storage of storages) for (const opCase of storageCases(storage)) checkCase(opCase);
+    for (const storage of storages) for (const opCase of storageCases(storage, activationBlock(storage))) checkCase(opCase);
   });
   describe(`backend ${backend.id}: a whole decoder`, () => {
     const small = decoderCase('interleaved');
