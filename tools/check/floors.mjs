@@ -41,7 +41,9 @@ for (const name of readdirSync(new URL('packages/', root))) {
     else if (!testOnly.has(name) && floorOf(dependency) >= own) problems.push(`packages/${name} (floor ${own}) depends on ${dependency} (floor ${floorOf(dependency)})`);
   }
   for (const file of sources(`packages/${name}/src/`)) {
-    if (/\.(test|bench)\.ts$/.test(file) || testOnly.has(name)) continue;
+    // A testing folder that the package does not export is test code too.
+    const shared = file.includes('/src/testing/') && !(manifest.exports ?? {})['./testing'];
+    if (/\.(test|bench)\.ts$/.test(file) || shared || testOnly.has(name)) continue;
     for (const target of importsOf(file).filter((t) => !t.startsWith('.') && !t.startsWith('node:'))) {
       const [scope, rest] = target.split('/');
       const dependency = target.startsWith('@') ? `${scope}/${rest}` : scope;

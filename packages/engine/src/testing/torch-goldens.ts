@@ -1,16 +1,16 @@
 /**
  * The same models as PyTorch files: Meta's consolidated shards and Hugging Face's .bin, whole, sharded and with a storage shared by
- * the tied matrices. Goldens and bound as in models.goldens.test.ts.
+ * the tied matrices. Goldens and bound as in models-goldens.ts.
  */
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Checkpoint } from '@weightspec/core';
+import type { Backend, Checkpoint } from '@weightspec/core';
 import { memorySource } from '@weightspec/io';
 import { joinMetaShards, type BesideModel } from '@weightspec/models';
 import { sharedData } from '@weightspec/oracles';
 import { safetensors } from '@weightspec/safetensors';
 import { torchCheckpoint } from '@weightspec/torch-checkpoint';
-import { generate, loadModel, logits } from './index.js';
+import { generate, loadModel, logits } from '../index.js';
 
 const models = sharedData('models');
 const at = (path: string): string => `${models}/${path}`;
@@ -37,33 +37,35 @@ const cases: readonly (readonly [folder: string, name: string, load: () => Promi
   ['qwen2-tiny', 'three bf16 .bin files', () => merged(files('qwen2-tiny/bf16-sharded-bin/pytorch_model-K-of-N.bin', 3)), config('qwen2-tiny/bf16-sharded-bin/config.json')],
   ['qwen1-tiny', 'four bf16 .bin files', () => merged(files('qwen1-tiny/bf16-sharded-bin/pytorch_model-K-of-N.bin', 4)), config('qwen1-tiny/bf16-sharded-bin/config.json')],
 ];
-
-describe.skipIf(!models).each(cases)('%s as %s', (folder, _, load, beside) => {
-  it('has the golden logits of all prompts within 1e-4, and the greedy ids', async () => {
-    const golden = new Map((await read(`${folder}/golden_logits.safetensors`)).tensors.map(({ name, location: { source, offset, length } }) => [name, source.read(offset, length)]));
-    const model = await loadModel(await load(), { beside: beside() });
-    const { cases: prompts } = json(`${folder}/golden.json`) as { cases: { prompt: number[]; greedy: number[] }[] };
-    expect(prompts).toHaveLength(5);
-    for (const [i, { prompt, greedy }] of prompts.entries()) {
-      const expected = new Float32Array((await golden.get(`prompt${i}.logits`)!).slice().buffer);
-      const rows = await logits(model, prompt, { all: true });
-      expect(rows.length).toBe(expected.length);
-      expect(rows.reduce((worst, value, k) => Math.max(worst, Math.abs(value - expected[k]!)), 0)).toBeLessThan(1e-4);
-      const ids: number[] = [];
-      for await (const { id } of generate(model, { promptTokens: prompt, maxNewTokens: greedy.length })) ids.push(id);
-      expect(ids).toEqual(greedy);
-    }
-  });
-});
-
 const llama2c = sharedData('llama2c');
-describe.skipIf(!llama2c)('llama2.c’s training checkpoint', () => {
-  it('has the logits of the exported file that run.c computed', async () => {
-    const { checkpoint } = await torchCheckpoint.read(memorySource(readFileSync(`${llama2c}/llama2xs_ckpt.pt`)));
-    const tokens = (JSON.parse(readFileSync(`${llama2c}/golden/tokens.json`, 'utf8')) as Record<string, number[]>)['llama2xs.v0 greedy 256']!.slice(0, 256);
-    const bytes = readFileSync(`${llama2c}/golden/llama2xs.v0.logits256x512.f32`);
-    const rows = await logits(await loadModel(checkpoint!), tokens, { all: true });
-    expect(rows.length * 4).toBe(bytes.length);
-    expect(rows.reduce((worst, value, i) => Math.max(worst, Math.abs(value - bytes.readFloatLE(4 * i))), 0)).toBeLessThan(1e-4);
+
+export function torchGoldens(backend: Backend): void {
+  describe.skipIf(!models).each(cases)(`${backend.id}: %s as %s`, (folder, _, load, beside) => {
+    it('has the golden logits of all prompts within 1e-4, and the greedy ids', async () => {
+      const golden = new Map((await read(`${folder}/golden_logits.safetensors`)).tensors.map(({ name, location: { source, offset, length } }) => [name, source.read(offset, length)]));
+      const model = await loadModel(await load(), { backend, beside: beside() });
+      const { cases: prompts } = json(`${folder}/golden.json`) as { cases: { prompt: number[]; greedy: number[] }[] };
+      expect(prompts).toHaveLength(5);
+      for (const [i, { prompt, greedy }] of prompts.entries()) {
+        const expected = new Float32Array((await golden.get(`prompt${i}.logits`)!).slice().buffer);
+        const rows = await logits(model, prompt, { all: true });
+        expect(rows.length).toBe(expected.length);
+        expect(rows.reduce((worst, value, k) => Math.max(worst, Math.abs(value - expected[k]!)), 0)).toBeLessThan(1e-4);
+        const ids: number[] = [];
+        for await (const { id } of generate(model, { promptTokens: prompt, maxNewTokens: greedy.length })) ids.push(id);
+        expect(ids).toEqual(greedy);
+      }
+    });
   });
-});
+
+  describe.skipIf(!llama2c)(`${backend.id}: llama2.c’s training checkpoint`, () => {
+    it('has the logits of the exported file that run.c computed', async () => {
+      const { checkpoint } = await torchCheckpoint.read(memorySource(readFileSync(`${llama2c}/llama2xs_ckpt.pt`)));
+      const tokens = (JSON.parse(readFileSync(`${llama2c}/golden/tokens.json`, 'utf8')) as Record<string, number[]>)['llama2xs.v0 greedy 256']!.slice(0, 256);
+      const bytes = readFileSync(`${llama2c}/golden/llama2xs.v0.logits256x512.f32`);
+      const rows = await logits(await loadModel(checkpoint!, { backend }), tokens, { all: true });
+      expect(rows.length * 4).toBe(bytes.length);
+      expect(rows.reduce((worst, value, i) => Math.max(worst, Math.abs(value - bytes.readFloatLE(4 * i))), 0)).toBeLessThan(1e-4);
+    });
+  });
+}
