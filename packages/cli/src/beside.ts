@@ -4,13 +4,14 @@ import { IoError } from '@weightspec/io';
 import { openSource } from '@weightspec/io/node';
 import { describesItself, type BesideModel } from '@weightspec/models';
 import { CliError } from './codes.js';
+import { isUrl } from './folders.js';
 
 /** Configurations have some kB; a model's vocabulary must not be parsed for one. */
 const MOST_BYTES = 2 ** 24;
 
 /** config.json and params.json in the folder of the model file at `path`, for files of tensors alone. Nothing for a URL. Throws CliError (CLI_BAD_CONFIG), IoError. */
 export async function besideModel(path: string, checkpoint: Checkpoint): Promise<BesideModel> {
-  if (describesItself(checkpoint) || path.includes('://')) return {};
+  if (describesItself(checkpoint) || isUrl(path)) return {};
   const [config, params] = await Promise.all(['config.json', 'params.json'].map((name) => parsedFile(join(dirname(path), name))));
   return { config, params };
 }

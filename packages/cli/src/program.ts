@@ -148,6 +148,7 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .option('--shard-size <bytes>', 'most bytes of one safetensors or torch file, e.g. 5GB', byteCount)
     .addOption(new Option('--names <scheme>', 'tensor names of safetensors and torch files').choices(['meta', 'hf', 'qwen1']))
     .option('--token-ids <ids>', 'eos,pad,im_start,im_end of ggml-qwen', qwenTokenIds)
+    .option('--no-migration-scales', 'leave those of a SmoothQuant export out, for loaders that stack q, k and v')
     .option('--allow-loss', 'write even what the format cannot hold entirely')
     .action(action(async (source: string, destination: string, options) => (await import('./commands/convert.js')).convert(source, destination, options, terminal)));
 

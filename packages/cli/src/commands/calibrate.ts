@@ -4,6 +4,7 @@ import { calibrate, writeStatistics } from '@weightspec/smoothquant';
 import type { Tokenizer } from '@weightspec/tokenizers';
 import type { BackendChoice } from '../backends.js';
 import { CliError } from '../codes.js';
+import { isUrl } from '../folders.js';
 import { assertTokens, withModel, type ReadyModel } from '../loading.js';
 import { progressBar } from '../progress.js';
 import { visible } from '../report/escape.js';
@@ -40,7 +41,7 @@ export async function calibrateModel(target: string, options: CalibrateCommandOp
     for (const tokens of sequences) assertTokens(tokens, ready.model);
     const bar = progressBar('tokens', terminal);
     const statistics = await calibrate(ready.model, sequences, { progress: bar.progress }).finally(() => bar.stop());
-    const sink = await atomicFileSink(options.out, { protect: ready.path.includes('://') ? [] : [ready.path] });
+    const sink = await atomicFileSink(options.out, { protect: isUrl(ready.path) ? [] : [ready.path] });
     try {
       await writeStatistics(statistics, sink);
       await sink.commit();

@@ -1,9 +1,9 @@
 import { mkdir, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { planConversion, runConversion, type ConversionFile, type ConversionPlan, type ConvertInput, type ConvertOptions, type QwenTokenIds, type Target } from '@weightspec/convert';
+import { planConversion, runConversion, type ConversionFile, type ConversionOutputs, type ConversionPlan, type ConvertInput, type ConvertOptions, type QwenTokenIds, type Target } from '@weightspec/convert';
 import { DiagnosticError, dtype, elementCount } from '@weightspec/core';
 import { formats } from '@weightspec/formats';
-import { atomicFileSink } from '@weightspec/io/node';
+import { atomicFileSet } from '@weightspec/io/node';
 import { openConversionInput } from '../conversion-input.js';
 import { CliError } from '../codes.js';
 import { encoderPool } from '../encoder-pool.js';
@@ -26,6 +26,8 @@ export interface ConvertCommandOptions {
   readonly names?: 'meta' | 'hf' | 'qwen1';
   readonly tokenIds?: QwenTokenIds;
   readonly allowLoss?: boolean;
+  /** False leaves those of a SmoothQuant export out. */
+  readonly migrationScales: boolean;
 }
 
 /** Says what would be lost, then writes all files or none. */
@@ -60,8 +62,8 @@ function wantsPool(to: Target, { checkpoint }: ConvertInput): boolean {
   return encodes && checkpoint.tensors.some(({ shape }) => elementCount(shape) >= POOL_ELEMENTS);
 }
 
-const planOptions = ({ dtype: type, rounding, groupSize, compat, maxSeqLen, shardSize: shardBytes, names, tokenIds, allowLoss }: ConvertCommandOptions): ConvertOptions => (
-  { dtype: type === undefined ? undefined : dtype(type), rounding, groupSize, compat, maxSeqLen, shardBytes, names, tokenIds, allowLoss }
+const planOptions = ({ dtype: type, rounding, groupSize, compat, maxSeqLen, shardSize: shardBytes, names, tokenIds, allowLoss, migrationScales }: ConvertCommandOptions): ConvertOptions => (
+  { dtype: type === undefined ? undefined : dtype(type), rounding, groupSize, compat, maxSeqLen, shardBytes, names, tokenIds, allowLoss, migrationScales }
 );
 
 interface Outputs {
@@ -94,10 +96,12 @@ async function writeAll({ plan, folder, files }: Outputs, protect: readonly stri
   // The parent of a named file has to be there already: a misspelt path must not make folders.
   const made = files.some(({ path }) => path === destination) ? undefined : await mkdir(folder, { recursive: true });
   let done = false;
+  const set = atomicFileSet({ protect });
+  const outputs: ConversionOutputs = { open: (file) => set.open(paths.get(file)!), commit: () => set.commit(), abort: () => set.abort() };
   /** A process that was interrupted ends when this is over, so that it tidies up here. */
   const work = async (signal: AbortSignal): Promise<void> => {
     try {
-      await runConversion(plan, (file) => atomicFileSink(paths.get(file)!, { protect }), { progress: bar.progress, signal });
+      await runConversion(plan, outputs, { progress: bar.progress, signal });
       done = true;
     } finally {
       bar.stop();

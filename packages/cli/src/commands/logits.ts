@@ -5,6 +5,7 @@ import { open } from '@weightspec/formats';
 import { atomicFileSink, openSource } from '@weightspec/io/node';
 import type { BackendChoice } from '../backends.js';
 import { CliError } from '../codes.js';
+import { isUrl } from '../folders.js';
 import { assertTokens, withModel, type ReadyModel } from '../loading.js';
 import { visible } from '../report/escape.js';
 import { counted } from '../report/numbers.js';
@@ -43,7 +44,7 @@ async function writeRows({ path, model }: ReadyModel, { tokens, all }: LogitsCom
   const bad = rows.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) throw new EngineError('LOGITS_NOT_FINITE', `row ${Math.floor(bad / vocabSize)} has ${rows[bad]} for token ${bad % vocabSize}: the weights are damaged, or the model overflows f32`);
   // The model may come from a URL, which no file can overwrite.
-  const sink = await atomicFileSink(out, { protect: path.includes('://') ? [] : [path] });
+  const sink = await atomicFileSink(out, { protect: isUrl(path) ? [] : [path] });
   try {
     await sink.write(littleEndian(rows));
     await sink.commit();

@@ -5,13 +5,14 @@
 import { pathToFileURL } from 'node:url';
 import { isAbsolute } from 'node:path';
 import type { CodeEntry, Diagnostic, Severity } from '@weightspec/core';
+import { isUrl } from '../folders.js';
 import { codeIndex, type FailedFile, type Findings } from './checked-file.js';
 
 const levels: Readonly<Record<Severity, string>> = { error: 'error', warning: 'warning', info: 'note' };
 
 /** A relative path stays relative (3.4.4), so that a report means the same on another machine. */
 export function artifactUri(path: string): string {
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(path)) return path;
+  if (isUrl(path)) return path;
   if (isAbsolute(path)) return pathToFileURL(path).href;
   return path.replaceAll('\\', '/').split('/').map(encodeURIComponent).join('/');
 }
