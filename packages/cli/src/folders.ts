@@ -35,11 +35,6 @@ export function folderResolver(folder: string): { resolve: FolderResolver; reado
   };
 }
 
-/** Names that only a folder with one model in it has; other folders are looked at file by file. */
-const marks = /^(config\.json|params\.json|(model\.safetensors|pytorch_model\.bin)\.index\.json|consolidated\.\d{2,3}\.pth)$/;
-
-export const isModelFolder = (files: readonly FolderFile[]): boolean => files.some(({ name }) => marks.test(name));
-
 export const isUrl = (target: string): boolean => /^[a-z][a-z0-9+.-]+:\/\//i.test(target);
 
 /** An index file on disk, whose shards lie beside it. */

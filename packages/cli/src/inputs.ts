@@ -1,11 +1,11 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ByteSource } from '@weightspec/core';
-import { chooseModel, open, openFolder, type FolderFile, type OpenResult } from '@weightspec/formats';
+import { chooseModel, isModelFolder, open, openFolder, type FolderFile, type OpenResult } from '@weightspec/formats';
 import { openSource } from '@weightspec/io/node';
 import type { BesideModel } from '@weightspec/models';
 import { CliError } from './codes.js';
-import { folderResolver, formatsBeside, isIndexFile, isModelFolder, isUrl, listFolder } from './folders.js';
+import { folderResolver, formatsBeside, isIndexFile, isUrl, listFolder } from './folders.js';
 
 /** A file, a URL, or a folder that is one model, to look at. `named`: given on the command line rather than found in a folder. */
 export interface Input {

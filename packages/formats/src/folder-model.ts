@@ -36,6 +36,11 @@ const numberedShard = /-\d{1,6}-of-\d{1,6}\.(safetensors|bin|pth?)$/i;
 const notWeights = /^(training_args|optimizer|scheduler|scaler|rng_state.*|tokenizer.*)\.(bin|pth?|model)$/i;
 const leftOver = /\.(incomplete|part|partial|crdownload|aria2|tmp|download)$/i;
 
+/** Names that only a folder with one model in it has; other folders are looked at file by file. */
+const marks = /^(config\.json|params\.json|(model\.safetensors|pytorch_model\.bin)\.index\.json|consolidated\.\d{2,3}\.pth)$/;
+
+export const isModelFolder = (files: readonly FolderFile[]): boolean => files.some(({ name }) => marks.test(name));
+
 export function chooseModel(files: readonly FolderFile[], folder: string): FolderChoice {
   const names = files.map(({ name }) => name).toSorted();
   const diagnostics: Diagnostic[] = [];

@@ -93,23 +93,33 @@ export async function validateFolder(listing: readonly FolderFile[], resolve: Fo
   options.signal?.throwIfAborted();
   const opened = await openFolder(listing, resolve, options);
   try {
-    const { format, variant, checkpoint, files, diagnostics } = opened;
-    const sizes = new Map(listing.map(({ name, size }) => [name, size]));
-    return await makeReport({
-      path: options.name ?? 'folder',
-      fileSize: files.reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0),
-      files: opened.model?.kind === 'index' ? [opened.model.name, ...files] : files,
-      ...(format ? { format } : {}), ...(variant === undefined ? {} : { variant }), ...(checkpoint ? { checkpoint } : {}),
-      diagnostics,
-      recognised: !diagnostics.some(({ code }) => code === 'FOLDER_NO_MODEL'),
-      validate: async (validateOptions) => {
-        const result = checkpoint ? await opened.validate(validateOptions) : nothing;
-        return { diagnostics: result.diagnostics, checked: [...result.checked, ...opened.checked], notChecked: [...result.notChecked, ...opened.notChecked] };
-      },
-    }, options);
+    return await reportOnFolder(listing, opened, options);
   } finally {
     await opened.close();
   }
+}
+
+/** Validates what `openFolder` made of the folder with these files. */
+export async function reportOnFolder(listing: readonly FolderFile[], opened: OpenedFolder, options: ValidateFolderOptions = {}): Promise<Report> {
+  const { format, variant, checkpoint, files, diagnostics } = opened;
+  return makeReport({
+    path: options.name ?? 'folder',
+    fileSize: weightBytes(listing, opened),
+    files: opened.model?.kind === 'index' ? [opened.model.name, ...files] : files,
+    ...(format ? { format } : {}), ...(variant === undefined ? {} : { variant }), ...(checkpoint ? { checkpoint } : {}),
+    diagnostics,
+    recognised: !diagnostics.some(({ code }) => code === 'FOLDER_NO_MODEL'),
+    validate: async (validateOptions) => {
+      const result = checkpoint ? await opened.validate(validateOptions) : nothing;
+      return { diagnostics: result.diagnostics, checked: [...result.checked, ...opened.checked], notChecked: [...result.notChecked, ...opened.notChecked] };
+    },
+  }, options);
+}
+
+/** Bytes of the files that hold the weights. */
+function weightBytes(listing: readonly FolderFile[], { files }: OpenedFolder): number {
+  const sizes = new Map(listing.map(({ name, size }) => [name, size]));
+  return files.reduce((sum, name) => sum + (sizes.get(name) ?? 0), 0);
 }
 
 // Weights

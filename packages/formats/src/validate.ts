@@ -1,7 +1,7 @@
 import { elementCount, summarize, verdictOf, type ByteSource, type Checkpoint, type Diagnostic, type Format, type Producer, type Summary, type ValidateOptions, type ValidateResult, type Verdict } from '@weightspec/core';
 import { lmdeployInt8Weights } from '@weightspec/models';
 import { formats } from './list.js';
-import { open } from './open.js';
+import { open, type OpenResult } from './open.js';
 
 export interface ReportStats {
   readonly fileSize: number;
@@ -52,7 +52,11 @@ const nothingChecked: ValidateResult = { diagnostics: [], checked: [], notChecke
 /** Detects, reads and validates one source. Bad bytes become diagnostics; only I/O faults and aborts throw. */
 export async function validateSource(source: ByteSource, options: ValidateSourceOptions = {}): Promise<Report> {
   options.signal?.throwIfAborted();
-  const opened = await open(source, options.formats ?? formats);
+  return reportOn(source, await open(source, options.formats ?? formats), options);
+}
+
+/** Validates what `open` made of `source`. */
+export async function reportOn(source: Pick<ByteSource, 'name' | 'size'>, opened: OpenResult, options: ReportOptions = {}): Promise<Report> {
   const { format, checkpoint } = opened;
   const validate = async (validateOptions: ValidateOptions) => (format && checkpoint ? format.validate(checkpoint, validateOptions) : nothingChecked);
   return makeReport({ ...opened, path: source.name, fileSize: source.size, recognised: format !== undefined, validate }, options);

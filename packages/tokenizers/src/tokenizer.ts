@@ -28,6 +28,15 @@ export interface Tokenizer {
   decode(ids: readonly number[]): string;
 }
 
+/**
+ * Ids that end a text: the model's own, or where nothing beside the weights names any (Meta's params.json), those of the vocabulary.
+ * Llama 3's tokenizer.py has these two.
+ */
+export function stopTokensFor({ stopTokens }: { readonly stopTokens: readonly number[] }, tokenizer: Tokenizer | undefined): readonly number[] {
+  if (stopTokens.length > 0) return stopTokens;
+  return [tokenizer?.eosId, tokenizer?.controlId?.('<|eot_id|>')].filter((id) => id !== undefined);
+}
+
 /** A vocabulary that cannot do what was asked. */
 export class TokenizerError extends Error {
   override readonly name = 'TokenizerError';

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { createSampler, generate, type LoadedModel } from '@weightspec/engine';
-import { chatMlPrompt, createByteStream, createTextStream, type Tokenizer } from '@weightspec/tokenizers';
+import { chatMlPrompt, createByteStream, createTextStream, stopTokensFor, type Tokenizer } from '@weightspec/tokenizers';
 import type { BackendChoice } from '../backends.js';
 import { CliError } from '../codes.js';
 import { assertTokens, withModel, type ReadyModel } from '../loading.js';
@@ -63,12 +63,6 @@ function encodePrompt(tokenizer: Tokenizer, { prompt = '', chat }: RunCommandOpt
   }
   if (tokenizer.controlId?.('<|im_start|>') === undefined) throw new CliError('CLI_NO_CHAT', 'this model’s vocabulary has no <|im_start|> and <|im_end|>, so that its chat format is not known');
   return chatMlPrompt(tokenizer, [{ role: 'user', content: prompt }]);
-}
-
-/** The model's own, or where nothing beside the weights names any (Meta's params.json), those of its vocabulary: Llama 3's tokenizer.py has these two. */
-export function stopTokensFor({ stopTokens }: Pick<LoadedModel, 'stopTokens'>, tokenizer: Tokenizer | undefined): readonly number[] {
-  if (stopTokens.length > 0) return stopTokens;
-  return [tokenizer?.eosId, tokenizer?.controlId?.('<|eot_id|>')].filter((id) => id !== undefined);
 }
 
 /** A sampled text can be had again only with its seed, so a seed that was not given is printed. */

@@ -1,6 +1,5 @@
-import { createLlama3Tokenizer, createQwenTokenizer, parseTiktokenRanks } from '@weightspec/tokenizers';
 import { describe, expect, it } from 'vitest';
-import { stopTokensFor } from './run.js';
+import { createLlama3Tokenizer, createQwenTokenizer, parseTiktokenRanks, stopTokensFor } from './index.js';
 
 describe('ids that end a text', () => {
   const file = Array.from({ length: 256 }, (_, byte) => `${btoa(String.fromCharCode(byte))} ${byte}\n`).join('');
