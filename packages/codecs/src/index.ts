@@ -31,3 +31,4 @@ export function codecOf(type: DType): Codec {
   return codec;
 }
 export { contentScanner, isZeroBytes, type ContentFindings, type ContentScanner } from './content.js';
+export { hostIsLittleEndian } from './host.js';

@@ -11,7 +11,8 @@ import { sharedData } from '@weightspec/oracles';
 import { safetensors } from '@weightspec/safetensors';
 import { torchCheckpoint } from '@weightspec/torch-checkpoint';
 import { describe, expect, it } from 'vitest';
-import { planConversion, runConversion, type CommittableSink, type ConvertInput, type ConvertOptions, type Target } from './index.js';
+import { memoryOutputs } from './testing/memory-outputs.js';
+import { planConversion, runConversion, type ConversionOutputs, type ConvertInput, type ConvertOptions, type Target } from './index.js';
 
 const data = (path: string): string => sharedData(path) ?? '';
 const bytesOf = (path: string): Uint8Array => readFileSync(data(path));
@@ -40,19 +41,15 @@ async function inputAt(relative: string): Promise<ConvertInput> {
 
 interface Written {
   readonly files: ReadonlyMap<string, Uint8Array>;
-  /** In the order in which they were committed. */
-  readonly committed: readonly string[];
+  /** In the order in which they were opened. */
+  readonly names: readonly string[];
   readonly codes: readonly string[];
 }
 async function converted(input: ConvertInput, target: Target, options: ConvertOptions = {}): Promise<Written> {
   const plan = await planConversion(input, target, options);
-  const files = new Map<string, Uint8Array>();
-  const committed: string[] = [];
-  await runConversion(plan, async ({ name }): Promise<CommittableSink> => {
-    const sink = memorySink();
-    return { get position() { return sink.position; }, write: (chunk) => sink.write(chunk), commit: async () => { files.set(name, sink.bytes()); committed.push(name); }, abort: async () => undefined };
-  });
-  return { files, committed, codes: plan.diagnostics.map(({ code, severity }) => `${severity} ${code}`) };
+  const outputs = memoryOutputs();
+  await runConversion(plan, outputs);
+  return { files: outputs.files, names: [...outputs.files.keys()], codes: plan.diagnostics.map(({ code, severity }) => `${severity} ${code}`) };
 }
 const onlyFile = ({ files }: Written): Uint8Array => {
   const weights = [...files].filter(([name]) => !name.endsWith('.json'));
@@ -175,12 +172,12 @@ describe.skipIf(!hasModels)('Llama from Meta’s shards and from Hugging Face', 
 describe.skipIf(!hasModels)('any to safetensors and torch', () => {
   it('splits as transformers does: shards, their names and their bytes', async () => {
     const folder = data('models/qwen2-tiny/bf16-sharded-safetensors');
-    const { files, committed } = await converted(await inputAt('models/qwen2-tiny/bf16'), 'safetensors', { shardBytes: 90_000 });
+    const { files, names } = await converted(await inputAt('models/qwen2-tiny/bf16'), 'safetensors', { shardBytes: 90_000 });
     for (const name of readdirSync(folder).filter((file) => file.endsWith('.safetensors'))) expect(same(files.get(name)!, readFileSync(`${folder}/${name}`)), `in ${name}`).toBe(true);
     // transformers 5 counts parameters too; without that line the indexes are the same text.
     const theirs = readFileSync(`${folder}/model.safetensors.index.json`, 'utf8').replace(/\s*"total_parameters": \d+,/, '');
     expect(Buffer.from(files.get('model.safetensors.index.json')!).toString()).toBe(theirs);
-    expect(committed.at(-1)).toBe('model.safetensors.index.json');
+    expect(names.at(-1)).toBe('model.safetensors.index.json');
   });
   it.each(['bf16-sharded-bin', 'bf16-sharded-safetensors', 'f16-bin-tied-shared-storage'])('gives the one safetensors file that %s was split or saved from', async (folder) => {
     const { files } = await converted(await inputAt(`models/qwen2-tiny/${folder}`), 'safetensors');
@@ -281,29 +278,29 @@ describe.skipIf(!hasModels)('qwen1-tiny', () => {
 });
 
 describe.skipIf(!hasModels)('a conversion that fails', () => {
-  it('commits no file when one of several cannot be written, and aborts all', async () => {
+  it('shows no file when one of several cannot be written', async () => {
     const plan = await planConversion(await inputAt('models/qwen2-tiny/bf16'), 'safetensors', { shardBytes: 90_000 });
     expect(plan.files.length).toBeGreaterThan(3);
     const log: string[] = [];
-    const open = async ({ name }: { readonly name: string }): Promise<CommittableSink> => {
-      const sink = memorySink();
-      return {
-        get position() { return sink.position; },
-        write: (chunk) => (name.startsWith('model-00003') ? Promise.reject(new Error('disk full')) : sink.write(chunk)),
-        commit: async () => void log.push(`commit ${name}`),
-        abort: async () => void log.push(`abort ${name}`),
-      };
+    const outputs: ConversionOutputs = {
+      async open({ name }) {
+        log.push(`open ${name}`);
+        const sink = memorySink();
+        return { get position() { return sink.position; }, write: (chunk) => (name.startsWith('model-00003') ? Promise.reject(new Error('disk full')) : sink.write(chunk)) };
+      },
+      commit: async () => void log.push('commit'),
+      abort: async () => void log.push('abort'),
     };
-    await expect(runConversion(plan, open)).rejects.toThrow('disk full');
-    expect(log).toEqual(['abort model-00001-of-00003.safetensors', 'abort model-00002-of-00003.safetensors', 'abort model-00003-of-00003.safetensors']);
+    await expect(runConversion(plan, outputs)).rejects.toThrow('disk full');
+    expect(log).toEqual(['open model-00001-of-00003.safetensors', 'open model-00002-of-00003.safetensors', 'open model-00003-of-00003.safetensors', 'abort']);
   });
   it('stops within one write of an abort, with its reason, and reports bytes until then', async () => {
     const plan = await planConversion(await inputAt('models/qwen2-tiny/bf16'), 'safetensors');
     const controller = new AbortController();
     const log: string[] = [];
     const seen: (readonly [number, number])[] = [];
-    const sink: CommittableSink = { position: 1000, write: async () => undefined, commit: async () => void log.push('commit'), abort: async () => void log.push('abort') };
-    const running = runConversion(plan, async () => sink, { signal: controller.signal, progress: (done, total) => { seen.push([done, total]); controller.abort(new Error('enough')); } });
+    const outputs: ConversionOutputs = { open: async () => ({ position: 1000, write: async () => undefined }), commit: async () => void log.push('commit'), abort: async () => void log.push('abort') };
+    const running = runConversion(plan, outputs, { signal: controller.signal, progress: (done, total) => { seen.push([done, total]); controller.abort(new Error('enough')); } });
     await expect(running).rejects.toThrow('enough');
     expect(log).toEqual(['abort']);
     expect(seen).toEqual([[1000, plan.files.reduce((sum, { byteLength }) => sum + byteLength, 0)]]);

@@ -3,7 +3,7 @@
  * target's names (recipes), and the target's own writer streams them. Nothing here knows a pair of formats.
  */
 import type { ByteSink, Diagnostic, Progress } from '@weightspec/core';
-import { ModelError } from '@weightspec/models';
+import { ModelError, withoutMigrationScales } from '@weightspec/models';
 import { isLoss } from './codes.js';
 import { isBlocked, reporter } from './losses.js';
 import { logicalModel, type ConvertInput, type LogicalModel } from './logical-model.js';
@@ -21,11 +21,18 @@ const llama2cVariants = { 'llama2c-v0': 'v0', 'llama2c-v1-int8': 'v1-int8', 'lla
  */
 export async function planConversion(input: ConvertInput, target: Target, options: ConvertOptions = {}): Promise<ConversionPlan> {
   const report = reporter(input.checkpoint.tensors[0]?.location.source.name ?? input.checkpoint.format);
-  const described: ConvertInput = options.maxSeqLen === undefined ? input : { ...input, beside: { ...input.beside, maxSeqLen: options.maxSeqLen } };
-  const files = await filesFor(described, target, options, report);
+  const files = await filesFor(adjusted(input, options), target, options, report);
   const blocked = isBlocked(report, options.allowLoss);
   const diagnostics = report.found.map((diagnostic): Diagnostic => (options.allowLoss && isLoss(diagnostic) ? { ...diagnostic, severity: 'warning' } : diagnostic));
   return { target, diagnostics: diagnostics.toSorted((a, b) => Number(isLoss(b)) - Number(isLoss(a))), files: blocked ? [] : files };
+}
+
+/** The source as the options want it to be seen. */
+function adjusted({ checkpoint, beside }: ConvertInput, { maxSeqLen, migrationScales = true }: ConvertOptions): ConvertInput {
+  return {
+    checkpoint: migrationScales ? checkpoint : withoutMigrationScales(checkpoint),
+    beside: maxSeqLen === undefined ? beside : { ...beside, maxSeqLen },
+  };
 }
 
 async function filesFor(input: ConvertInput, target: Target, options: ConvertOptions, report: ReturnType<typeof reporter>): Promise<readonly ConversionFile[]> {
@@ -46,8 +53,11 @@ function knownModel(input: ConvertInput, { names }: ConvertOptions): LogicalMode
   }
 }
 
-/** A sink that shows nothing before it is committed, such as io's atomicFileSink. */
-export interface CommittableSink extends ByteSink {
+/** Where the files of a plan go, such as io's atomicFileSet. */
+export interface ConversionOutputs {
+  /** Called in the order of the plan. Nothing shows before `commit`. */
+  open(file: ConversionFile): Promise<ByteSink>;
+  /** Shows all files or none. */
   commit(): Promise<void>;
   /** Does nothing after `commit`. */
   abort(): Promise<void>;
@@ -60,18 +70,16 @@ export interface RunOptions {
 }
 
 /**
- * Writes the files of a plan, then shows them all, in order. When anything fails, every sink is aborted. Memory: a few megabytes,
- * one head of q or k, or one tensor that is a transposed view.
+ * Writes the files of a plan, then shows them all. When anything fails, none appears. Memory: a few megabytes, one head of q or k, or
+ * one tensor that is a transposed view.
  */
-export async function runConversion({ files }: ConversionPlan, open: (file: ConversionFile) => Promise<CommittableSink>, { progress, signal }: RunOptions = {}): Promise<void> {
+export async function runConversion({ files }: ConversionPlan, outputs: ConversionOutputs, { progress, signal }: RunOptions = {}): Promise<void> {
   const total = files.reduce((sum, { byteLength }) => sum + byteLength, 0);
   let before = 0;
-  const sinks: CommittableSink[] = [];
   try {
     for (const file of files) {
       signal?.throwIfAborted();
-      const sink = await open(file);
-      sinks.push(sink);
+      const sink = await outputs.open(file);
       const already = before;
       await file.write({
         get position() {
@@ -86,8 +94,8 @@ export async function runConversion({ files }: ConversionPlan, open: (file: Conv
       before += file.byteLength;
     }
     signal?.throwIfAborted();
-    for (const sink of sinks) await sink.commit();
+    await outputs.commit();
   } finally {
-    for (const sink of sinks) await sink.abort();
+    await outputs.abort();
   }
 }

@@ -1,8 +1,9 @@
 /** Encoding elsewhere gives the bytes of encoding here, in every target that uses it, whatever the order in which chunks are done. */
 import { codecs } from '@weightspec/codecs';
 import { DiagnosticError, dtype, elementCount, type TensorInfo } from '@weightspec/core';
-import { memorySink, memorySource } from '@weightspec/io';
+import { memorySource } from '@weightspec/io';
 import { describe, expect, it } from 'vitest';
+import { memoryOutputs, onlyFileOf } from './testing/memory-outputs.js';
 import { encodeChunk, planConversion, runConversion, type ConvertInput, type ConvertOptions, type Encoder, type Target } from './index.js';
 
 const config = { model_type: 'llama', hidden_size: 96, intermediate_size: 160, num_hidden_layers: 2, num_attention_heads: 4, num_key_value_heads: 4, vocab_size: 1500, rms_norm_eps: 1e-5, max_position_embeddings: 16, tie_word_embeddings: true };
@@ -42,9 +43,9 @@ function scramblingEncoder(): Encoder & { readonly requests: () => number; reado
 }
 async function written(input: ConvertInput, target: Target, options: ConvertOptions): Promise<Uint8Array> {
   const plan = await planConversion(input, target, { allowLoss: true, tokenIds: { eos: 1, pad: 1, imStart: 2, imEnd: 3 }, ...options });
-  const sink = memorySink();
-  await runConversion(plan, async () => ({ get position() { return sink.position; }, write: (chunk) => sink.write(chunk), commit: async () => undefined, abort: async () => undefined }));
-  return sink.bytes();
+  const outputs = memoryOutputs();
+  await runConversion(plan, outputs);
+  return onlyFileOf(outputs);
 }
 
 describe('an encoder', () => {

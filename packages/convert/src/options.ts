@@ -31,6 +31,8 @@ export interface ConvertOptions {
   readonly tokenIds?: QwenTokenIds;
   /** Where ggml-qwen's blocks and llama2.c's int8 are computed, such as worker threads. Default: here. The bytes are the same. */
   readonly encoder?: Encoder;
+  /** safetensors and torch: false leaves out the migration scales of a SmoothQuant export, which are fused already (specs/smoothquant#S-1.6). */
+  readonly migrationScales?: boolean;
   /** Write also what would lose something; losses then are warnings. */
   readonly allowLoss?: boolean;
 }

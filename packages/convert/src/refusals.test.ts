@@ -1,9 +1,10 @@
 /** What is refused, assumed or lost, each by its code, on models made here; and names and forms that sources come in. */
 import { codecs } from '@weightspec/codecs';
 import { dtype, elementCount, type TensorInfo } from '@weightspec/core';
-import { memorySink, memorySource } from '@weightspec/io';
+import { memorySource } from '@weightspec/io';
 import { llama2c } from '@weightspec/llama2c';
 import { describe, expect, it } from 'vitest';
+import { memoryOutputs, onlyFileOf } from './testing/memory-outputs.js';
 import { convertCodes, planConversion, runConversion, type ConvertInput, type ConvertOptions, type Target } from './index.js';
 
 const config = { model_type: 'llama', hidden_size: 64, intermediate_size: 96, num_hidden_layers: 1, num_attention_heads: 4, num_key_value_heads: 4, vocab_size: 40, rms_norm_eps: 1e-5, max_position_embeddings: 16, tie_word_embeddings: true };
@@ -28,9 +29,9 @@ const ids = { tokenIds: { eos: 1, pad: 1, imStart: 2, imEnd: 3 } };
 async function v0(input: ConvertInput): Promise<Uint8Array> {
   const plan = await planConversion(input, 'llama2c-v0');
   expect(plan.files).toHaveLength(1);
-  const sink = memorySink();
-  await runConversion(plan, async () => ({ get position() { return sink.position; }, write: (chunk) => sink.write(chunk), commit: async () => undefined, abort: async () => undefined }));
-  return sink.bytes();
+  const outputs = memoryOutputs();
+  await runConversion(plan, outputs);
+  return onlyFileOf(outputs);
 }
 
 const wide = { 'layers.0.attention.wq.weight': [128, 64], 'layers.0.attention.wk.weight': [128, 64], 'layers.0.attention.wv.weight': [128, 64], 'layers.0.attention.wo.weight': [64, 128] };

@@ -2,7 +2,7 @@
  * LMDeploy's int8 linear layers among plain tensors: `L.weight` in I8 with `L.scale`, one f32 a row (specs/smoothquant#S-1.1).
  * Whether they keep what else the specification says is for @weightspec/smoothquant to check.
  */
-import type { PackedTensor, TensorInfo } from '@weightspec/core';
+import type { Checkpoint, PackedTensor, TensorInfo } from '@weightspec/core';
 
 const WEIGHT = '.weight';
 
@@ -15,4 +15,9 @@ export function lmdeployInt8Weights(tensors: readonly TensorInfo[]): PackedTenso
     if (scale?.dtype.name !== 'F32' || scale.shape.join() !== `${shape[0]},1`) return [];
     return [{ name, scheme: 'lmdeploy-int8', shape, parts: { values: name, scales: scale.name } }];
   });
+}
+
+/** The same model without its migration scales, which are fused already: for loaders that stack q, k and v (specs/smoothquant#S-1.6). Reads nothing. */
+export function withoutMigrationScales(checkpoint: Checkpoint): Checkpoint {
+  return { ...checkpoint, tensors: checkpoint.tensors.filter(({ name }) => !name.endsWith('.migration_scale')) };
 }

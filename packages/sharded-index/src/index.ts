@@ -32,4 +32,6 @@ export { shardedIndexCodes, type ShardedIndexCode } from './codes.js';
 export { readIndexFile, type MappedTensor, type ParsedIndex, type ShardReference, type ShardedIndex, type StatedNumber } from './index-file.js';
 export { readSharded, totalsOf, validateSharded, type ReadShardedOptions, type Shard, type ShardResolver, type ShardedReadResult, type Totals } from './read.js';
 export { shardKind, shardNameFault, type ShardKind } from './shard-names.js';
-export { encodeIndex, writeSharded, type WriteShardedOptions, type WrittenShards } from './write.js';
+export { DEFAULT_SHARD_BYTES, planShards, type ShardFile, type ShardPlan, type ShardedKind } from './plan.js';
+export { encodeIndex } from './write-index.js';
+export { writeSharded, type WriteShardedOptions, type WrittenShards } from './write.js';

@@ -6,4 +6,4 @@ export { smoothingGroups, type SmoothingGroup } from './groups.js';
 export { MeanOfRelativeRows, migrationScale, paperScale, type MigrationScaleOptions } from './scales.js';
 export { smoothQuant, type SmoothQuantOptions } from './smooth.js';
 export { readStatistics, writeStatistics, type ActivationStatistics } from './statistics.js';
-export { withoutMigrationScales } from './without-migration-scales.js';
+export { withoutMigrationScales } from '@weightspec/models';

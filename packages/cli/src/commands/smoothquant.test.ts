@@ -62,6 +62,23 @@ describe.skipIf(!data)('an int8 export of LMDeploy', () => {
     expect(await ids('bare')).toBe(await ids('export'));
     expect((await ids('bare')).split(',')).toHaveLength(17);
   });
+  it('has a copy without migration scales made by convert, in shards and in one file, that runs alike', async () => {
+    expect((await weightspec('convert', at('export'), at('one'), '--to', 'safetensors', '--no-migration-scales')).code).toBe(0);
+    expect((await weightspec('convert', at('export'), at('shards'), '--to', 'torch', '--shard-size', '90kB', '--no-migration-scales')).code).toBe(0);
+    const tensorsOf = async (name: string) => (JSON.parse((await weightspec('inspect', at(name), '--json')).stdout) as { tensors: { name: string }[] }).tensors.map((tensor) => tensor.name);
+    const before = await tensorsOf('export');
+    const kept = before.filter((name) => !name.endsWith('.migration_scale')).toSorted();
+    expect(before.length - kept.length).toBe(14);
+    const ids = async (name: string) => (await weightspec('run', at(name), '--tokens', '1,2,3,4,5', '--print-ids', '-n', '12')).stdout;
+    for (const copy of ['one', 'shards']) {
+      expect((await tensorsOf(copy)).toSorted()).toEqual(kept);
+      expect(await ids(copy)).toBe(await ids('export'));
+      const { code, stdout } = await weightspec('validate', at(copy), '--deep', '--original', at('original'));
+      expect(code).toBe(0);
+      expect(stdout).not.toContain('SMOOTHQUANT_MIGRATION_SCALES');
+    }
+    expect(readdirSync(at('shards')).filter((name) => name.endsWith('.bin')).length).toBeGreaterThan(1);
+  });
   it('takes another α', async () => {
     const sizes = async (alpha: string) => {
       await weightspec('smoothquant', at('original'), given('inputs_stats.pth'), at(`alpha-${alpha}.safetensors`), '--to', 'safetensors', '--alpha', alpha);

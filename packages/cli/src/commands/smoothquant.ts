@@ -1,9 +1,9 @@
-import { splitIntoShards, type ConversionFile, type ConversionPlan } from '@weightspec/convert';
-import { byteLength, DiagnosticError, elementCount, type TensorInfo } from '@weightspec/core';
+import type { ConversionFile, ConversionPlan } from '@weightspec/convert';
+import { DiagnosticError, type TensorInfo } from '@weightspec/core';
 import { open } from '@weightspec/formats';
 import { openSource } from '@weightspec/io/node';
 import { writeSafetensors } from '@weightspec/safetensors';
-import { encodeIndex } from '@weightspec/sharded-index';
+import { planShards } from '@weightspec/sharded-index';
 import { readStatistics, smoothQuant, type ActivationStatistics } from '@weightspec/smoothquant';
 import { writeTorch } from '@weightspec/torch-checkpoint';
 import { openConversionInput } from '../conversion-input.js';
@@ -51,25 +51,16 @@ async function statisticsIn(path: string): Promise<ActivationStatistics> {
   }
 }
 
-const spellings = { torch: ['pytorch_model', 'bin'], safetensors: ['model', 'safetensors'] } as const;
-
 /** As LMDeploy saves them, through transformers: shards by size, and an index when there are several. The torch archives are those that torch 1.6 and later read. */
 function weightFiles(tensors: readonly TensorInfo[], { to, shardSize }: SmoothQuantCommandOptions): ConversionFile[] {
-  const [stem, extension] = spellings[to];
-  const shards = splitIntoShards(tensors, shardSize);
-  const padded = (n: number): string => String(n).padStart(5, '0');
-  const files = shards.map((shard, i): ConversionFile => {
-    const archiveName = shards.length === 1 ? stem : `${stem}-${padded(i + 1)}-of-${padded(shards.length)}`;
-    return {
-      name: `${archiveName}.${extension}`,
-      kind: 'weights',
-      byteLength: shard.reduce((sum, { dtype, shape }) => sum + byteLength(dtype, elementCount(shape)), 0),
-      write: (sink) => (to === 'torch' ? writeTorch(shard, sink, { flavor: 'torch-1.13', archiveName }) : writeSafetensors(shard, sink, { metadata: { format: 'pt' } })),
-    };
-  });
-  if (files.length === 1) return files;
-  const weightMap = new Map(shards.flatMap((shard, i) => shard.map(({ name }) => [name, files[i]!.name])));
-  return [...files, smallFile(`${stem}.${extension}.index.json`, 'index', encodeIndex(weightMap, { total_size: files.reduce((sum, file) => sum + file.byteLength, 0) }))];
+  const { shards, index } = planShards(tensors, to, shardSize);
+  const files = shards.map(({ name, tensors: inShard, byteLength }): ConversionFile => ({
+    name,
+    kind: 'weights',
+    byteLength,
+    write: (sink) => (to === 'torch' ? writeTorch(inShard, sink, { flavor: 'torch-1.13', archiveName: name.replace(/\.bin$/, '') }) : writeSafetensors(inShard, sink, { metadata: { format: 'pt' } })),
+  }));
+  return index ? [...files, smallFile(index.name, 'index', index.bytes)] : files;
 }
 
 /** The original's, of a model whose floats are halves now. */

@@ -1,9 +1,10 @@
 /** Two models with one mistake between them, made here by hand: what is found, and what it is called. */
 import { codecs } from '@weightspec/codecs';
 import { dtype, elementCount, type Checkpoint, type TensorInfo } from '@weightspec/core';
-import { memorySink, memorySource } from '@weightspec/io';
+import { memorySource } from '@weightspec/io';
 import { llama2c } from '@weightspec/llama2c';
 import { describe, expect, it } from 'vitest';
+import { memoryOutputs, onlyFileOf } from '../testing/memory-outputs.js';
 import { compare, planConversion, runConversion, type Comparison, type ConvertInput } from '../index.js';
 
 const config = { model_type: 'llama', hidden_size: 64, intermediate_size: 96, num_hidden_layers: 2, num_attention_heads: 8, num_key_value_heads: 4, vocab_size: 40, rms_norm_eps: 1e-5, max_position_embeddings: 16, rope_theta: 10000, tie_word_embeddings: false };
@@ -54,9 +55,9 @@ const o = 'model.layers.0.self_attn.o_proj.weight';
 describe('compare', () => {
   it('finds a model equal to itself, and to itself in llama2.c’s names and rows', async () => {
     const plan = await planConversion(modelOf(original), 'llama2c-v1-fp32');
-    const sink = memorySink();
-    await runConversion(plan, async () => ({ get position() { return sink.position; }, write: (chunk) => sink.write(chunk), commit: async () => undefined, abort: async () => undefined }));
-    const { checkpoint } = await llama2c.read(memorySource(sink.bytes()));
+    const outputs = memoryOutputs();
+    await runConversion(plan, outputs);
+    const { checkpoint } = await llama2c.read(memorySource(onlyFileOf(outputs)));
     for (const other of [modelOf(original), { checkpoint: checkpoint! }]) {
       for (const [a, b] of [[modelOf(original), other], [other, modelOf(original)]] as const) {
         const result = await compare(a, b);
@@ -138,9 +139,9 @@ describe('compare', () => {
   });
   it('holds llama2.c’s int8 to its bound through other names and rows, on either side', async () => {
     const plan = await planConversion(modelOf(original), 'llama2c-v2');
-    const sink = memorySink();
-    await runConversion(plan, async () => ({ get position() { return sink.position; }, write: (chunk) => sink.write(chunk), commit: async () => undefined, abort: async () => undefined }));
-    const int8 = { checkpoint: (await llama2c.read(memorySource(sink.bytes()))).checkpoint! };
+    const outputs = memoryOutputs();
+    await runConversion(plan, outputs);
+    const int8 = { checkpoint: (await llama2c.read(memorySource(onlyFileOf(outputs)))).checkpoint! };
     for (const result of [await compare(int8, modelOf(original)), await compare(modelOf(original), int8)]) {
       const matrices = result.tensors.filter(({ a }) => a.shape.length === 2);
       expect(matrices.length).toBe(16);

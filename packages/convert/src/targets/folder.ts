@@ -2,20 +2,17 @@
 import type { ByteSink, Checkpoint, DType, TensorInfo } from '@weightspec/core';
 import { hasQkvBiases, type NameScheme } from '@weightspec/models';
 import { writeSafetensors } from '@weightspec/safetensors';
-import { encodeIndex } from '@weightspec/sharded-index';
+import { planShards } from '@weightspec/sharded-index';
 import { writeTorch } from '@weightspec/torch-checkpoint';
 import { isBlocked, tensorLosses, type Reporter } from '../losses.js';
 import { storedWeights, withCleanNames, type ConvertInput, type LogicalModel } from '../logical-model.js';
 import { configFileFor } from '../model-config.js';
 import type { ConversionFile, ConvertOptions } from '../options.js';
 import { inSchemeOrder, tensorsIn } from '../recipes.js';
-import { splitIntoShards } from '../shards.js';
-import { tensorBytes } from '../tensor-bytes.js';
 import { asType, f32, floatCodec } from '../views.js';
 
 type FolderTarget = 'safetensors' | 'torch';
 
-const stems: Readonly<Record<FolderTarget, readonly [stem: string, extension: string]>> = { safetensors: ['model', 'safetensors'], torch: ['pytorch_model', 'bin'] };
 const plainTypes: readonly string[] = ['F32', 'F16', 'BF16'];
 
 /** `model`: absent for tensors whose architecture is not known; they keep their names. */
@@ -58,21 +55,15 @@ function inType(tensor: TensorInfo, type: DType | undefined): TensorInfo {
 }
 
 function weightFiles(tensors: readonly TensorInfo[], target: FolderTarget, { shardBytes }: ConvertOptions): ConversionFile[] {
-  const [stem, extension] = stems[target];
-  const shards = splitIntoShards(tensors, shardBytes);
-  const nameOf = (i: number): string => (shards.length === 1 ? `${stem}.${extension}` : `${stem}-${padded(i + 1)}-of-${padded(shards.length)}.${extension}`);
-  const files = shards.map((shard, i): ConversionFile => ({
-    name: nameOf(i),
+  const { shards, index } = planShards(tensors, target, shardBytes);
+  const files = shards.map(({ name, tensors: inShard, byteLength }): ConversionFile => ({
+    name,
     kind: 'weights',
-    byteLength: shard.reduce((sum, { dtype: type, shape }) => sum + tensorBytes(type, shape), 0),
-    write: (sink) => (target === 'safetensors' ? writeSafetensors(shard, sink, { metadata: { format: 'pt' } }) : writeTorch(shard, sink, { flavor: 'torch-2', archiveName: nameOf(i).slice(0, -extension.length - 1) })),
+    byteLength,
+    write: (sink) => (target === 'safetensors' ? writeSafetensors(inShard, sink, { metadata: { format: 'pt' } }) : writeTorch(inShard, sink, { flavor: 'torch-2', archiveName: name.replace(/\.bin$/, '') })),
   }));
-  if (shards.length === 1) return files;
-  const index = encodeIndex(new Map(shards.flatMap((shard, i) => shard.map(({ name }) => [name, nameOf(i)]))), { total_size: files.reduce((sum, { byteLength }) => sum + byteLength, 0) });
-  return [...files, smallFile(`${stem}.${extension}.index.json`, 'index', index)];
+  return index ? [...files, smallFile(index.name, 'index', index.bytes)] : files;
 }
-
-const padded = (n: number): string => String(n).padStart(5, '0');
 
 function configFiles(input: ConvertInput, model: LogicalModel | undefined, names: NameScheme | undefined, tensors: readonly TensorInfo[], { maxSeqLen }: ConvertOptions): ConversionFile[] {
   if (!model || !names) return [];

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { BigIntStats } from 'node:fs';
-import { lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { copyFile, link as hardLink, lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import type { ByteSink } from '@weightspec/core';
 import { IoError } from '../errors.js';
@@ -32,12 +32,25 @@ export interface AtomicFileSink extends ByteSink {
  * `write` resolves once the bytes are buffered or handed to the operating system: await it, and at most 256 KiB wait.
  * Throws IoError, at the latest from `commit`.
  */
-export async function atomicFileSink(path: string, { protect = [] }: AtomicFileSinkOptions = {}): Promise<AtomicFileSink> {
+export const atomicFileSink = (path: string, options: AtomicFileSinkOptions = {}): Promise<AtomicFileSink> => openAtomicFile(path, options);
+
+/** A sink whose commit can be taken back, for sets of files. Every step throws IoError. */
+export interface AtomicFile extends AtomicFileSink {
+  /** Everything of `commit` that is likely to fail: the bytes become durable, out of sight. */
+  prepare(): Promise<void>;
+  /** Keeps what stands in the target's place, so that `revert` can put it back. */
+  keepPrevious(): Promise<void>;
+  /** Undoes `commit`: what stood in the target's place is there again, or nothing is. Does nothing when there was no commit. */
+  revert(): Promise<void>;
+  forgetPrevious(): Promise<void>;
+}
+
+export async function openAtomicFile(path: string, { protect = [] }: AtomicFileSinkOptions): Promise<AtomicFile> {
   const target = await resolveTarget(path).catch((error: unknown) => {
     throw faultOf(path, error, 'IO_WRITE_FAILED');
   });
   await refuseProtected(path, target, protect);
-  const temporaryPath = temporaryName(target.path);
+  const temporaryPath = temporaryName(target.path, 'partial');
   const state = new SinkState(path, target, temporaryPath);
   await state.open();
   return {
@@ -46,8 +59,12 @@ export async function atomicFileSink(path: string, { protect = [] }: AtomicFileS
       return state.position;
     },
     write: (chunk) => state.write(chunk),
+    prepare: () => state.prepare(),
     commit: () => state.commit(),
     abort: () => state.abort(),
+    keepPrevious: () => state.keepPrevious(),
+    revert: () => state.revert(),
+    forgetPrevious: () => state.forgetPrevious(),
   };
 }
 
@@ -81,9 +98,9 @@ async function refuseProtected(path: string, { existing }: Target, protect: read
 }
 
 /** Same folder, so that the rename stays within one file system; unpredictable, so that nobody can lie in wait there. */
-function temporaryName(path: string): string {
+function temporaryName(path: string, what: 'partial' | 'previous'): string {
   // Names may have 255 bytes; 60 UTF-16 units are at most 180.
-  return join(dirname(path), `.${basename(path).slice(0, 60)}.${randomBytes(8).toString('hex')}.weightspec-partial`);
+  return join(dirname(path), `.${basename(path).slice(0, 60)}.${randomBytes(8).toString('hex')}.weightspec-${what}`);
 }
 
 class SinkState {
@@ -92,6 +109,10 @@ class SinkState {
   private readonly buffer = new Uint8Array(BUFFER_BYTES);
   private buffered = 0;
   private failure: IoError | undefined;
+  private durable = false;
+  private published = false;
+  /** Where the replaced file waits. */
+  private previousPath: string | undefined;
   /** Steps run one after the other, in the order of the calls, whether or not the caller waits. */
   private tail: Promise<unknown> = Promise.resolve();
 
@@ -117,6 +138,10 @@ class SinkState {
     return this.inTurn(() => this.orFail(() => this.put(chunk)));
   }
 
+  prepare(): Promise<void> {
+    return this.inTurn(() => this.orFail(() => this.makeDurable()));
+  }
+
   commit(): Promise<void> {
     return this.inTurn(async () => {
       await this.orFail(() => this.publish());
@@ -126,6 +151,35 @@ class SinkState {
 
   abort(): Promise<void> {
     return this.inTurn(() => this.discard(this.failure ?? new IoError('IO_CLOSED', `${this.name}: the sink was aborted`)));
+  }
+
+  keepPrevious(): Promise<void> {
+    return this.inTurn(() => this.orFail(async () => {
+      if (!this.target.existing) return;
+      const previous = temporaryName(this.target.path, 'previous');
+      // A second name costs nothing; file systems without links need a copy.
+      await hardLink(this.target.path, previous).catch(() => copyFile(this.target.path, previous));
+      this.previousPath = previous;
+    }));
+  }
+
+  revert(): Promise<void> {
+    return this.inTurn(async () => {
+      if (!this.published) return this.removePrevious();
+      if (this.previousPath) await rename(this.previousPath, this.target.path);
+      else await rm(this.target.path, { force: true });
+      this.previousPath = undefined;
+      await syncDirectory(dirname(this.target.path));
+    });
+  }
+
+  forgetPrevious(): Promise<void> {
+    return this.inTurn(() => this.removePrevious());
+  }
+
+  private async removePrevious(): Promise<void> {
+    if (this.previousPath) await rm(this.previousPath, { force: true }).catch(() => undefined);
+    this.previousPath = undefined;
   }
 
   private inTurn(step: () => Promise<void>): Promise<void> {
@@ -172,12 +226,19 @@ class SinkState {
     }
   }
 
-  private async publish(): Promise<void> {
+  private async makeDurable(): Promise<void> {
+    if (this.durable) return;
     await this.flush();
     await this.opened.sync();
     await this.opened.close();
+    this.durable = true;
+  }
+
+  private async publish(): Promise<void> {
+    await this.makeDurable();
     if (this.failure) throw this.failure;
     await rename(this.temporaryPath, this.target.path);
+    this.published = true;
     forgetTemporaryFile(this.temporaryPath);
     this.failure = new IoError('IO_CLOSED', `${this.name}: the sink was committed before`);
   }
