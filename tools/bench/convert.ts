@@ -105,6 +105,12 @@ export async function bench(): Promise<BenchResult[]> {
       result('v0 to v1-int8', measured('convert', at('model.bin'), at('int8.bin'), '--to', 'llama2c-v1-int8')),
       result('v2 to torch f16', measured('convert', at('int8.bin'), at('torch'), '--to', 'torch', '--dtype', 'f16')),
     ];
+    // Runs the model, and so holds its weights: not a conversion.
+    measured('calibrate', at('hf'), '--tokens', '1,2,3,4', '--out', at('statistics.pth'));
+    results.push(
+      result('smoothquant', measured('smoothquant', at('hf'), at('statistics.pth'), at('smoothed'), '--to', 'safetensors', '--shard-size', '500MB')),
+      result('its export without migration scales', measured('convert', at('smoothed'), at('stacked'), '--to', 'safetensors', '--no-migration-scales')),
+    );
     return results;
   } finally {
     await rm(folder, { recursive: true, force: true });
