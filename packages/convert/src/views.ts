@@ -4,9 +4,8 @@
  * A view can be read anywhere, at any length, so that writers copy it as they copy a file.
  */
 import { codecOf, llama2cQ8, llama2cQ8Wmax, quantizeChecked, type Codec } from '@weightspec/codecs';
-import { assertRange, byteLength, dtype, elementCount, type ByteSource, type DType, type PackedTensor, type Rounding, type TensorInfo } from '@weightspec/core';
+import { assertRange, byteLength, contiguousChunks, dtype, elementCount, type ByteSource, type DType, type PackedTensor, type Rounding, type TensorInfo } from '@weightspec/core';
 import { permuteRopeRows, type RowOrder } from '@weightspec/models';
-import { contiguousChunks } from '@weightspec/safetensors';
 
 export const f32 = dtype('F32');
 

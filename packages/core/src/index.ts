@@ -2,6 +2,7 @@
 export * from './byte-source.js';
 export * from './dtype.js';
 export * from './checkpoint.js';
+export * from './contiguous.js';
 export * from './diagnostic.js';
 export * from './format.js';
 export * from './program.js';

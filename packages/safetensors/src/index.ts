@@ -20,7 +20,6 @@ export const safetensors: Format = {
 };
 
 export { safetensorsCodes, type SafetensorsCode } from './codes.js';
-export { contiguousChunks } from './contiguous.js';
 export { scanContents, type ContentReport } from './contents.js';
 export { dtypeNames, safetensorsDtypes } from './dtypes.js';
 export { Findings, quoted, tensorPointer } from './findings.js';

@@ -2,9 +2,8 @@
  * Writes safetensors files, tensor by tensor. The header is what safetensors 0.8's `serialize` writes: compact JSON,
  * `__metadata__` first, padded with spaces to a multiple of 8. Clauses S-7.
  */
-import { DiagnosticError, byteLength, elementCount, type ByteSink, type Checkpoint, type Diagnostic, type TensorInfo } from '@weightspec/core';
+import { DiagnosticError, byteLength, contiguousChunks, elementCount, type ByteSink, type Checkpoint, type Diagnostic, type TensorInfo } from '@weightspec/core';
 import { safetensorsDiagnostic, type SafetensorsCode } from './codes.js';
-import { contiguousChunks } from './contiguous.js';
 import { dtypeRank } from './dtypes.js';
 import { quoted, tensorPointer } from './findings.js';
 import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from './header.js';

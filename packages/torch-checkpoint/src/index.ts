@@ -21,5 +21,5 @@ export const torchCheckpoint: Format = {
 
 export { torchCodes } from './codes.js';
 export { limits as torchLimits } from './limits.js';
-export { materialize, type TorchTensorInfo } from './tensor.js';
+export type { TorchTensorInfo } from './tensor.js';
 export { writeTorch, type Flavor as TorchFlavor, type TorchWriteOptions } from './write.js';

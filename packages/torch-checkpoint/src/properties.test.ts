@@ -1,18 +1,18 @@
 /** Random state dicts written and read back, views made contiguous, and damage of every kind: never a crash, never "valid" where bytes are missing. */
-import { dtype, elementCount, verdictOf, type Checkpoint, type TensorInfo } from '@weightspec/core';
+import { contiguousChunks, dtype, elementCount, verdictOf, type Checkpoint, type TensorInfo } from '@weightspec/core';
 import { memorySink, memorySource } from '@weightspec/io';
 import * as fc from 'fast-check';
 import { crc32 as zlibCrc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { crc32, crc32InTables } from './crc32.js';
-import { materialize, torchCheckpoint, writeTorch, type TorchFlavor } from './index.js';
+import { torchCheckpoint, writeTorch, type TorchFlavor } from './index.js';
 
 const types = ['F64', 'F32', 'F16', 'BF16', 'I64', 'I32', 'I16', 'I8', 'U8', 'BOOL', 'C64', 'C128'];
 const newTypes = ['U16', 'U32', 'U64', 'F8_E4M3', 'F8_E5M2', 'F8_E8M0', 'F8_E4M3FNUZ', 'F8_E5M2FNUZ'];
 
 const bytesOf = async (tensor: TensorInfo, chunkBytes?: number): Promise<Uint8Array> => {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of materialize(tensor, chunkBytes)) chunks.push(chunk);
+  for await (const chunk of contiguousChunks(tensor, chunkBytes)) chunks.push(chunk);
   return new Uint8Array(Buffer.concat(chunks));
 };
 const written = async (tensors: readonly TensorInfo[], flavor: TorchFlavor): Promise<Uint8Array> => {
@@ -55,42 +55,6 @@ describe('writeTorch', () => {
   });
   it('refuses two tensors with one name (TORCH_WRITE_TENSOR)', async () => {
     await expect(written([tensorOf('w', 'F32', [1]), tensorOf('w', 'F32', [1])], 'torch-2')).rejects.toThrow('TORCH_WRITE_TENSOR');
-  });
-});
-
-describe('materialize', () => {
-  it('gives what indexing with the strides gives, in chunks of the size that was asked for', async () => {
-    const dimensions = fc.array(fc.tuple(fc.integer({ min: 1, max: 6 }), fc.nat(9)), { maxLength: 4 });
-    await fc.assert(
-      fc.asyncProperty(dimensions, fc.constantFrom('U8', 'F16', 'F32', 'C128'), fc.integer({ min: 1, max: 5 }), async (dims, typeName, chunkElements) => {
-        const type = dtype(typeName);
-        const shape = dims.map(([n]) => n);
-        const strides = dims.map(([, stride]) => stride);
-        const span = 1 + shape.reduce((sum, n, i) => sum + (n - 1) * strides[i]!, 0);
-        const data = Uint8Array.from({ length: span * type.bytesPerBlock }, (_, i) => (i * 31) % 256);
-        const expected: number[] = [];
-        const visit = (dimension: number, offset: number): void => {
-          if (dimension === shape.length) expected.push(...data.subarray(offset * type.bytesPerBlock, (offset + 1) * type.bytesPerBlock));
-          else for (let i = 0; i < shape[dimension]!; i++) visit(dimension + 1, offset + i * strides[dimension]!);
-        };
-        visit(0, 0);
-        const tensor: TensorInfo = { name: 't', dtype: type, shape, strides, location: { source: memorySource(data), offset: 0, length: data.length } };
-        const chunkBytes = chunkElements * type.bytesPerBlock;
-        for await (const chunk of materialize(tensor, chunkBytes)) expect(chunk.length).toBeLessThanOrEqual(chunkBytes);
-        expect(await bytesOf(tensor, chunkBytes)).toEqual(Uint8Array.from(expected));
-      }),
-      { numRuns: 200 },
-    );
-  });
-  it('transposes a matrix of more than one block and window', async () => {
-    const [rows, columns] = [1500, 2100];
-    const values = Float32Array.from({ length: rows * columns }, (_, i) => i);
-    const data = new Uint8Array(values.buffer);
-    const tensor: TensorInfo = { name: 't', dtype: dtype('F32'), shape: [columns, rows], strides: [1, columns], location: { source: memorySource(data), offset: 0, length: data.length } };
-    const transposed = new Float32Array((await bytesOf(tensor)).buffer);
-    let wrong = 0;
-    for (let c = 0; c < columns; c++) for (let r = 0; r < rows; r++) if (transposed[c * rows + r] !== r * columns + c) wrong++;
-    expect(wrong).toBe(0);
   });
 });
 

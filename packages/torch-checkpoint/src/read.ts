@@ -2,7 +2,7 @@
  * Opens a checkpoint: container first, then the one pickle, then tensors as views. Tensor data are not read.
  * Bad bytes become diagnostics; only I/O faults throw. Clauses P-1 to P-3, L-1.
  */
-import { DiagnosticError, type ByteRange, type ByteSource, type Checkpoint, type Diagnostic, type Producer, type ReadResult, type TensorLocation } from '@weightspec/core';
+import { DiagnosticError, isContiguous, type ByteRange, type ByteSource, type Checkpoint, type Diagnostic, type Producer, type ReadResult, type TensorLocation } from '@weightspec/core';
 import { readAvailable, viewOf } from './bytes.js';
 import { torchDiagnostic, type TorchCode } from './codes.js';
 import { crc32 } from './crc32.js';
@@ -13,7 +13,7 @@ import { limits } from './limits.js';
 import { rememberOrigin, type Origin } from './origin.js';
 import { runPickle } from './pickle.js';
 import { stateDictOf, tensorFindings, type NamedTensor, type StateDict } from './state-dict.js';
-import { isContiguous, type TorchTensorInfo } from './tensor.js';
+import type { TorchTensorInfo } from './tensor.js';
 import type { Storage } from './values.js';
 import { spanOf, stateWorld } from './world.js';
 import { DEFLATED, END_BYTES, hex, readZip, signatures, type PlacedMember, type ZipArchive } from './zip.js';

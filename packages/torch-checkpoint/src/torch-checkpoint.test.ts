@@ -2,12 +2,11 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { basename } from 'node:path';
-import { findTensor, verdictOf, type ByteSource, type Checkpoint, type TensorInfo } from '@weightspec/core';
+import { contiguousChunks, contiguousStrides, findTensor, verdictOf, type ByteSource, type Checkpoint, type TensorInfo } from '@weightspec/core';
 import { memorySink, memorySource } from '@weightspec/io';
 import { sharedData } from '@weightspec/oracles';
 import { describe, expect, it } from 'vitest';
-import { materialize, torchCheckpoint, writeTorch, type TorchFlavor, type TorchTensorInfo, type TorchWriteOptions } from './index.js';
-import { contiguousStrides } from './tensor.js';
+import { torchCheckpoint, writeTorch, type TorchFlavor, type TorchTensorInfo, type TorchWriteOptions } from './index.js';
 
 const filesIn = (folder: string, pattern = /\.(pth|pt|pkl)$/): string[] => {
   const found = sharedData(folder);
@@ -22,7 +21,7 @@ const open = async (path: string): Promise<Checkpoint> => {
 };
 const contents = async (tensor: TensorInfo): Promise<Buffer> => {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of materialize(tensor)) chunks.push(chunk);
+  for await (const chunk of contiguousChunks(tensor)) chunks.push(chunk);
   return Buffer.concat(chunks);
 };
 const written = async (checkpoint: Checkpoint, options: TorchWriteOptions): Promise<Uint8Array> => {

@@ -3,12 +3,12 @@
  * other tensors become an OrderedDict. Tensors that share a storage go on sharing it. One megabyte of data at a time.
  * Source: torch/serialization.py _save, _legacy_save of 1.13.1 and 2.6. Clauses W-1 to W-4.
  */
-import { DiagnosticError, copyRange, readChunks, type ByteSink, type Checkpoint, type DType, type Progress, type TensorInfo, type TensorLocation } from '@weightspec/core';
+import { DiagnosticError, contiguousChunks, contiguousStrides, copyRange, readChunks, type ByteSink, type Checkpoint, type DType, type Progress, type TensorInfo, type TensorLocation } from '@weightspec/core';
 import { torchDiagnostic } from './codes.js';
 import { LEGACY_MAGIC, LEGACY_PROTOCOL_VERSION } from './legacy.js';
 import { originOf, type Origin } from './origin.js';
 import { writePickle } from './pickle-writer.js';
-import { contiguousStrides, materialize, type TorchTensorInfo } from './tensor.js';
+import type { TorchTensorInfo } from './tensor.js';
 import { newDict, text, type Dict, type Storage, type Text, type Value } from './values.js';
 import { storageTypes, torchDtypes, untypedStorage } from './world.js';
 import { ZipWriter } from './zip-writer.js';
@@ -85,7 +85,7 @@ function planFor(tensors: readonly TensorInfo[], flavor: Flavor, under: string |
     if (known && known.type !== type) refuse(`${name} sees the storage of other tensors as another type`);
     if (!known) {
       const whole = record?.storage.location;
-      sources.set(storage, { byteLength, chunks: () => (whole ? readChunks(whole.source, whole.offset, whole.length) : materialize(tensor)) });
+      sources.set(storage, { byteLength, chunks: () => (whole ? readChunks(whole.source, whole.offset, whole.length) : contiguousChunks(tensor)) });
       if (whole) shared.set(whole, storage);
     }
     const stride = record ? (strides ?? contiguousStrides(shape)) : contiguousStrides(shape);
