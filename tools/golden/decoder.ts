@@ -22,7 +22,7 @@ export interface Tensor {
   readonly values: Float32Array;
 }
 
-/** `tok`, `layers.N.{attNorm,wq,wk,wv,wo,ffnNorm,w1,w2,w3}`, `norm` and, unless it is shared, `wcls`. */
+/** `tok`, `layers.N.{attNorm,wq,wk,wv,wo,ffnNorm,w1,w2,w3}`, `norm` and, unless it is shared, `wcls`; where a model has biases, `layers.N.{bq,bk,bv}`. */
 export type Weights = Readonly<Record<string, Tensor>>;
 
 export interface Reading {
@@ -93,8 +93,11 @@ export interface Decoder {
   classify(hidden: Float64Array): Float64Array;
 }
 
+/** Called with each activation of a token, in the order in which they are computed, under the names that docs/cli.md lists. */
+export type Trace = (name: string, row: Row) => void;
+
 /** A decoder at position 0 with an empty cache. */
-export function startDecoder(config: DecoderConfig, weights: Weights, changes: Partial<Reading> = {}): Decoder {
+export function startDecoder(config: DecoderConfig, weights: Weights, changes: Partial<Reading> = {}, trace: Trace = () => {}): Decoder {
   const reading = { ...llama2cReading, ...changes };
   const { round, prepareInput } = reading;
   const shape: AttentionShape = { heads: config.heads, kvHeads: config.kvHeads, headDim: config.dim / config.heads };
@@ -105,7 +108,7 @@ export function startDecoder(config: DecoderConfig, weights: Weights, changes: P
     if (tensor === undefined) throw new Error(`no weight is named ${name}`);
     return tensor.values;
   };
-  const project = (name: string, x: Row) => matmul(weight(name), prepareInput(x), round);
+  const project = (name: string, x: Row, bias?: string) => matmul(weight(name), prepareInput(x), round, bias === undefined ? undefined : weights[bias]?.values);
   const rotate = (x: Row, position: number): Row =>
     reading.ropeStyle === 'none' ? x : rope(x, position, reading.ropeAcrossHeads ? x.length : shape.headDim, reading.theta, reading.ropeStyle, round);
   const join = (x: Row, branch: Row) => (reading.residuals ? add(x, branch, round) : branch);
@@ -113,37 +116,58 @@ export function startDecoder(config: DecoderConfig, weights: Weights, changes: P
 
   function attend(layer: number, x: Row): Float64Array {
     const name = (part: string) => `layers.${layer}.${part}`;
-    const normed = rmsnorm(x, weight(name('attNorm')), reading.eps, round);
-    const q = rotate(project(name('wq'), normed), position);
-    const k = project(name('wk'), normed);
-    const v = project(name('wv'), normed);
-    keys[layer]?.push(reading.rotateKeys ? rotate(k, position + reading.keyPositionShift) : k);
+    const seen = (point: string, row: Float64Array): Float64Array => {
+      trace(`l${layer}.${point}`, row);
+      return row;
+    };
+    const normed = seen('attn_in', rmsnorm(x, weight(name('attNorm')), reading.eps, round));
+    const unturned = seen('q', project(name('wq'), normed, name('bq')));
+    const k = seen('k', project(name('wk'), normed, name('bk')));
+    const v = seen('v', project(name('wv'), normed, name('bv')));
+    const q = rotate(unturned, position);
+    const key = reading.rotateKeys ? rotate(k, position + reading.keyPositionShift) : k;
+    trace(`l${layer}.q_rope`, q);
+    trace(`l${layer}.k_rope`, key);
+    keys[layer]?.push(key);
     values[layer]?.push(v);
     // The first position has nothing but itself to see.
     const visible = reading.seesItself || position === 0 ? position + 1 : position;
     const mixed = attention(q, (keys[layer] ?? []).slice(0, visible), (values[layer] ?? []).slice(0, visible), shape, round, reading.attentionScale, reading.kvHeadOf);
-    return project(name('wo'), mixed);
+    return seen('attn_out', project(name('wo'), seen('attn_ctx', mixed)));
   }
 
   function feedForward(layer: number, x: Row): Float64Array {
     const name = (part: string) => `layers.${layer}.${part}`;
-    const normed = rmsnorm(x, weight(name('ffnNorm')), reading.eps, round);
-    const inner = swiglu(project(name('w1'), normed), project(name('w3'), normed), round, reading.activation);
-    return project(name('w2'), inner);
+    const seen = (point: string, row: Float64Array): Float64Array => {
+      trace(`l${layer}.${point}`, row);
+      return row;
+    };
+    const normed = seen('ffn_in', rmsnorm(x, weight(name('ffnNorm')), reading.eps, round));
+    const inner = swiglu(seen('gate', project(name('w1'), normed)), seen('up', project(name('w3'), normed)), round, reading.activation);
+    return seen('ffn_out', project(name('w2'), seen('ffn_act', inner)));
   }
 
   return {
     hidden: (token) => {
       if (position >= config.maxSeqLen) throw new RangeError(`position ${position} is past the ${config.maxSeqLen} of the model`);
       let x: Row = weight('tok').subarray(token * config.dim, (token + 1) * config.dim);
+      trace('embed', x);
       for (let layer = 0; layer < config.layers; layer++) {
         x = join(x, attend(layer, x));
+        trace(`l${layer}.resid_mid`, x);
         x = join(x, feedForward(layer, x));
+        trace(`l${layer}.out`, x);
       }
       position++;
-      return reading.finalNorm ? rmsnorm(x, weight('norm'), reading.eps, round) : Float64Array.from(x);
+      const final = reading.finalNorm ? rmsnorm(x, weight('norm'), reading.eps, round) : Float64Array.from(x);
+      trace('final_norm', final);
+      return final;
     },
-    classify: (hidden) => project(config.sharedClassifier ? 'tok' : 'wcls', hidden),
+    classify: (hidden) => {
+      const logits = project(config.sharedClassifier ? 'tok' : 'wcls', hidden);
+      trace('logits', logits);
+      return logits;
+    },
   };
 }
 

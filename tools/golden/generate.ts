@@ -5,9 +5,13 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { codecsGolden } from './codecs-golden.js';
 import type { GoldenFiles } from './golden-files.js';
 import { opsGolden } from './ops-golden.js';
 import { reciteGolden } from './recite-golden.js';
+import { buildRecital } from './recite.js';
+import { tokenizersGolden } from './tokenizers-golden.js';
+import { tinyModelsGolden } from './tiny-models.js';
 import { tinySharedGolden } from './tiny-shared.js';
 
 /** The repository's root, from the sources as well as from tools/dist. */
@@ -19,7 +23,7 @@ function repositoryRoot(): string {
 
 export const goldenFolder = join(repositoryRoot(), 'fixtures', 'golden');
 
-export const allGoldens = (): GoldenFiles => new Map([...reciteGolden(), ...tinySharedGolden(), ...opsGolden()]);
+export const allGoldens = (): GoldenFiles => new Map([...reciteGolden(), ...tinySharedGolden(), ...tinyModelsGolden(), ...opsGolden(), ...codecsGolden(), ...tokenizersGolden(buildRecital().pieces)]);
 
 /** Paths below fixtures/golden of every committed file. */
 export function committedPaths(): string[] {

@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { sharedData } from '@weightspec/oracles';
 import { describe, expect, it } from 'vitest';
-import { logitsOf, weightShapes, type DecoderConfig, type Tensor, type Weights } from './decoder.js';
+import { blockTypeNames, blockTypes, decodeFrom, encodeAs } from './block-types.js';
+import { logitsOf, weightShapes, type DecoderConfig, type Reading, type Tensor, type Weights } from './decoder.js';
 import { cos, exp, ln, power, roundHalfEven, roundToBF16, roundToF16, sin } from './elementary.js';
 import { faults, rolled, swapValues } from './faults.js';
 import { allGoldens, committedPaths, differences, goldenFolder } from './generate.js';
@@ -15,6 +16,7 @@ import { opGoldens } from './ops-golden.js';
 import { xorshift128 } from './random.js';
 import { marginsOf } from './recite-golden.js';
 import { buildRecital, recite, reciteText, tokensRecited } from './recite.js';
+import { tinyModels } from './tiny-models.js';
 import { tinySharedConfig, tinySharedPrompts, tinySharedWeights } from './tiny-shared.js';
 import { decode, encode } from './vocabulary.js';
 
@@ -23,7 +25,7 @@ interface Manifest {
   readonly files: Readonly<Record<string, { readonly byteLength: number; readonly sha256: string }>>;
 }
 const committed = (path: string): Buffer => readFileSync(join(goldenFolder, path));
-const folders = ['recite', 'tiny-shared', 'ops'];
+const folders = ['recite', 'tiny-shared', 'llama-tiny', 'qwen1-tiny', 'qwen2-tiny', 'ops', 'codecs', 'tokenizers'];
 // The shape of the file is this project's own; the test below fails when a field is missing.
 const manifestOf = (folder: string): Manifest => JSON.parse(committed(`${folder}/manifest.json`).toString());
 
@@ -195,6 +197,43 @@ describe('operation cases', () => {
     const seen = valuesOf('attention', 'one kv head for all, long history');
     const rows = (input: string) => Array.from({ length: 19 }, (_, t) => seen.inputs[input]!.values.subarray(t * 4, t * 4 + 4));
     expect(exceeds(seen, attention(seen.inputs['q']!.values.subarray(19 * 16), rows('k'), rows('v'), { heads: 4, kvHeads: 1, headDim: 4 }, exact))).toBe(true);
+  });
+});
+
+describe.each(tinyModels())('$folder', ({ folder, config: tinyConfig, reading, meanings }) => {
+  const { weights: plain } = meanings['plain']!;
+  const prompt = [9, 4, 57, 13, 26, 38, 2, 55, 19, 44];
+  const expected = logitsOf(tinyConfig, plain, prompt, reading);
+  const { goldens } = JSON.parse(committed(`${folder}/expected.json`).toString()) as { goldens: { plain: { tolerance: { absolute: number } } } };
+  const wrong: readonly (readonly [string, Partial<Reading>])[] = [
+    ['eps ten times off', { eps: (reading.eps ?? 1e-5) * 10 }],
+    ['theta 1 % off', { theta: (reading.theta ?? 10000) * 1.01 }],
+    ['the other RoPE', { ropeStyle: reading.ropeStyle === 'halves' ? 'interleaved' : 'halves' }],
+    ['keys one position ahead', { keyPositionShift: 1 }],
+    ['a position that does not see itself', { seesItself: false }],
+    ['one head for all', { kvHeadOf: () => 0 }],
+    ['no final norm', { finalNorm: false }],
+  ];
+  it.each(wrong)('shows %s', (_, change) => {
+    expect(largestDifference(expected, logitsOf(tinyConfig, plain, prompt, { ...reading, ...change }))).toBeGreaterThan(goldens.plain.tolerance.absolute);
+  });
+  it('holds weights that f16 and bf16 keep, so that these types share a golden', () => {
+    for (const type of ['f16', 'bf16'] as const) for (const { values } of Object.values(plain)) expect(decodeFrom(type, encodeAs(type, values))).toEqual(values);
+  });
+});
+
+describe('element types', () => {
+  it.each(blockTypeNames.filter((name) => blockTypes[name].elements > 1))('%s: decoding what was encoded is near', (name) => {
+    const values = xorshift128(5).centred(320, 1);
+    const once = decodeFrom(name, encodeAs(name, values));
+    const worst = Math.max(...values.map((value, i) => Math.abs(value - once[i]!)));
+    expect(worst).toBeGreaterThan(0);
+    expect(worst).toBeLessThan({ q4_0: 0.25, q4_1: 0.13, q5_0: 0.13, q5_1: 0.07, q8_0: 0.01 }[name as 'q4_0']);
+  });
+  it('halves have the bits of IEEE 754', () => {
+    const bits = (type: 'f16' | 'bf16', x: number): number => new DataView(encodeAs(type, Float64Array.of(x)).buffer).getUint16(0, true);
+    expect([1, -2, 65504, 2 ** -24, 2 ** -14, 0.333251953125].map((x) => bits('f16', x))).toEqual([0x3c00, 0xc000, 0x7bff, 1, 0x400, 0x3555]);
+    expect([1, -2, 2 ** -126, 3.140625].map((x) => bits('bf16', x))).toEqual([0x3f80, 0xc000, 0x80, 0x4049]);
   });
 });
 

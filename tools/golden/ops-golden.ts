@@ -8,6 +8,7 @@ import { power, powerOfTwo } from './elementary.js';
 import { jsonFile, withManifest, type GoldenFiles } from './golden-files.js';
 import { add, attention, exact, groupedKvHead, matmul, rmsnorm, rope, swiglu, type RopeStyle, type Rounding, type Row } from './ops.js';
 import { xorshift128, type Random } from './random.js';
+import { storedOps } from './stored-ops.js';
 
 const u = powerOfTwo(-24);
 /** Smallest normal f32: what is lost where a result underflows. */
@@ -248,7 +249,7 @@ function caseData({ name, attributes, inputs, outputShape, compute, bound }: OpC
 
 export function opsGolden(): GoldenFiles {
   const files = Object.fromEntries(opGoldens().map(({ op, formula, bound, cases }) => [`${op}.json`, jsonFile({ op, formula, bound: `${bound}, with u = 2^-24`, cases: cases.map(caseData) })]));
-  return withManifest('ops', files, {
+  return withManifest('ops', { ...files, 'stored.json': jsonFile(storedOps()) }, {
     title: 'Small cases of each decoder operation, expected in float64',
     layout: 'tensors are {shape, data}, row-major, a matrix is [out, in]; data are exact in f32 for inputs, float64 for outputs',
     seed: opsSeed,
