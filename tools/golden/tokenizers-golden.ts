@@ -20,7 +20,7 @@ const ranks: ReadonlyMap<string, number> = new Map([...Array.from({ length: 256 
 function mergeByRank(piece: string): number[] {
   const whole = ranks.get(asBytes(piece));
   if (whole !== undefined) return [whole];
-  let parts = [...asBytes(piece)];
+  let parts = Array.from(asBytes(piece));
   for (;;) {
     const joined = parts.slice(1).map((part, i) => ranks.get(`${parts[i]}${part}`) ?? Infinity);
     const best = Math.min(...joined);
