@@ -1,0 +1,58 @@
+/** Every kernel that the backend can generate, compiled by Dawn on an adapter that draws nothing: WGSL is checked without a GPU. */
+import { afterAll, describe, expect, it } from 'vitest';
+import { dawn } from '../device/gpu-entry.js';
+import { Gpu } from '../device/gpu.js';
+import { attentionKernel, storeKernel } from './attention.js';
+import { unitKinds } from './decode.js';
+import { addKernel, swigluKernel } from './elementwise.js';
+import { embedKernel } from './embed.js';
+import type { Abilities, Kernel } from './kernel.js';
+import { matmulKernel, matvecKernel } from './matmul.js';
+import { rmsnormKernel } from './rmsnorm.js';
+import { ropeKernel } from './rope.js';
+import { roundActivationsKernel } from './round-activations.js';
+
+/** Every way in which operands can share buffers. */
+const sharing = (names: readonly string[]): Record<string, string>[] =>
+  names.reduce<Record<string, string>[]>((all, name) => all.flatMap((known) => [...new Set(Object.values(known)), name].map((buffer) => ({ ...known, [name]: buffer }))), [{}]);
+
+const kernelsWith = (abilities: Abilities): Kernel[] => [
+  ...unitKinds.flatMap((kind) => [embedKernel(kind), ...[false, true].flatMap((biased) => [matvecKernel(kind, biased, abilities), matmulKernel(kind, biased)])]),
+  ...sharing(['x', 'out']).map((op) => rmsnormKernel({ x: op.x!, out: op.out! }, abilities).kernel),
+  ...sharing(['a', 'b', 'out']).map((op) => addKernel({ a: op.a!, b: op.b!, out: op.out! }).kernel),
+  ...sharing(['gate', 'up', 'out']).map((op) => swigluKernel({ gate: op.gate!, up: op.up!, out: op.out! }).kernel),
+  ...sharing(['k', 'v']).map((op) => storeKernel({ k: op.k!, v: op.v! }).kernel),
+  ...[1, 3, 64, 128, 256].flatMap((headDim) => sharing(['q', 'out']).map((op) => attentionKernel({ q: op.q!, out: op.out! }, headDim, abilities).kernel)),
+  ropeKernel('interleaved'),
+  ropeKernel('halves'),
+  roundActivationsKernel(abilities),
+];
+const kernels = new Map([...kernelsWith({ subgroups: true }), ...kernelsWith({ subgroups: false })].map((kernel) => [kernel.code, kernel]));
+
+async function nullGpu(): Promise<Gpu | string> {
+  try {
+    return await Gpu.open(await dawn(['backend=null']));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    console.warn(`skipped, WGSL is not validated: ${reason}`);
+    return reason;
+  }
+}
+const gpu = await nullGpu();
+
+describe.skipIf(typeof gpu === 'string')('on Dawn’s null backend', () => {
+  const device = gpu as Gpu;
+  afterAll(() => device.device.destroy());
+
+  it('offers subgroups, so that both forms of each reduction are checked', () => {
+    expect(device.abilities.subgroups).toBe(true);
+    expect([...kernels.values()].filter(({ name }) => name.endsWith(', subgroups')).length).toBeGreaterThan(20);
+  });
+  it.each([...kernels.values()])('compiles $name', async (kernel) => {
+    const { pipeline } = await device.compile(kernel);
+    expect(pipeline.label).toBe(kernel.name);
+  });
+  it('says what is wrong with a kernel that is not WGSL (BACKEND_FAILED)', async () => {
+    await expect(device.compile({ name: 'broken', code: 'fn main( {', access: [], constants: [] })).rejects.toThrow(/BACKEND_FAILED: kernel broken does not compile/);
+  });
+});
