@@ -91,6 +91,9 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .argument('<target...>', 'files, folders or http(s) URLs')
     .addOption(new Option('--format <format>', 'how to report').choices(['text', 'json', 'sarif', 'html']).default('text'))
     .option('--strict', 'count warnings as errors')
+    .option('--quiet', 'text: print only errors; no progress')
+    .option('--max-errors <n>', 'exit 1 only when there are more errors than this', wholeNumber(0), 0)
+    .option('--max-warnings <n>', 'exit 1 when there are more warnings than this', wholeNumber(0))
     .option('--deep', 'read every tensor byte once')
     .option('--original <model>', 'what LMDeploy’s int8 export was made of, to compare every weight with')
     .action(action(async (targets: readonly string[], options) => (await import('./commands/validate.js')).validate(targets, options, terminal)));

@@ -11,3 +11,4 @@ export * from './folder.js';
 export { checkAgainstConfig, type Preflight } from './preflight.js';
 export { readVocabulary, vocabularyNames, type Vocabulary, type VocabularyResult } from './vocabulary.js';
 export * from './numbers.js';
+export { fieldMap, type Field, type FieldMap } from './fields/index.js';

@@ -14,6 +14,10 @@ import { version } from '../version.js';
 export interface ValidateCommandOptions {
   readonly format: 'text' | 'json' | 'sarif' | 'html';
   readonly strict?: boolean;
+  readonly quiet?: boolean;
+  /** More errors, or warnings, in all files together make the exit code 1. */
+  readonly maxErrors?: number;
+  readonly maxWarnings?: number;
   readonly deep?: boolean;
   /** What a quantized model was made of, to compare it with. */
   readonly original?: string;
@@ -23,7 +27,7 @@ export interface ValidateCommandOptions {
 export async function validate(targets: readonly string[], options: ValidateCommandOptions, terminal: Terminal): Promise<number> {
   const files: CheckedFile[] = [];
   const unchecked: UncheckedFile[] = [];
-  const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env)) : undefined;
+  const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env), options.quiet) : undefined;
   const failed: FailedFile[] = [];
 
   const { smoothQuantCheck } = await import('../smoothquant-check.js');
@@ -50,7 +54,7 @@ export async function validate(targets: readonly string[], options: ValidateComm
   const findings = { version: version(), files, unchecked, failed };
   if (reporter) terminal.stdout.write(unchecked.map(reporter.unchecked).join('') + reporter.total(findings));
   else terminal.stdout.write(await render(findings, options.format));
-  return exitCode(findings, targets, terminal);
+  return exitCode(findings, targets, options, terminal);
 }
 
 /** An input, and whom to tell what was found. */
@@ -70,8 +74,8 @@ async function* withFilesLeft(inputs: AsyncIterable<Input>): AsyncGenerator<List
 
 type CheckOptions = ValidateCommandOptions & Pick<ReportOptions, 'further'>;
 
-async function checkFolder(path: string, files: readonly FolderFile[], { strict, deep, further }: CheckOptions, terminal: Terminal): Promise<CheckedFile> {
-  const bar = progressBar(path, terminal);
+async function checkFolder(path: string, files: readonly FolderFile[], { strict, deep, quiet, further }: CheckOptions, terminal: Terminal): Promise<CheckedFile> {
+  const bar = progressBar(path, quiet ? notATerminal(terminal) : terminal);
   const folder = folderResolver(path);
   try {
     const report = await validateFolder(files, folder.resolve, { name: path, strict, deep, further, progress: bar.progress });
@@ -82,10 +86,10 @@ async function checkFolder(path: string, files: readonly FolderFile[], { strict,
   }
 }
 
-async function check({ path }: Input, { strict, deep, further }: CheckOptions, terminal: Terminal): Promise<CheckedFile> {
+async function check({ path }: Input, { strict, deep, quiet, further }: CheckOptions, terminal: Terminal): Promise<CheckedFile> {
   const source = await openSource(path);
   const shards = isIndexFile(path) ? formatsBeside(path) : undefined;
-  const bar = progressBar(path, terminal);
+  const bar = progressBar(path, quiet ? notATerminal(terminal) : terminal);
   try {
     const report = await validateSource(source, { strict, deep, further, progress: bar.progress, formats: shards?.formats ?? formats });
     return await withFrames(report, source);
@@ -95,6 +99,9 @@ async function check({ path }: Input, { strict, deep, further }: CheckOptions, t
     await shards?.closeAll();
   }
 }
+
+/** Progress goes to terminals only. */
+const notATerminal = (terminal: Terminal): Terminal => ({ ...terminal, stderr: { write: (chunk) => terminal.stderr.write(chunk) } });
 
 /** Why a file found in a folder is none of ours, or undefined when it counts. */
 function whyLeftOut({ path, verdict, diagnostics }: Report): string | undefined {
@@ -116,12 +123,14 @@ async function render(findings: Findings, format: 'json' | 'sarif' | 'html' | 't
   }
 }
 
-function exitCode({ files, failed }: Findings, targets: readonly string[], { stderr }: Terminal): number {
+function exitCode({ files, failed }: Findings, targets: readonly string[], { maxErrors = 0, maxWarnings = Infinity }: ValidateCommandOptions, { stderr }: Terminal): number {
   if (failed.length > 0) return EXIT.trouble;
   if (files.length === 0) {
     stderr.write(`nothing was checked: no file in ${visible(targets.join(', '))} was recognised\n`);
     return EXIT.invalid;
   }
-  const bad = files.some(({ report }) => report.verdict === 'invalid' || report.verdict === 'unrecognized');
-  return bad ? EXIT.invalid : EXIT.ok;
+  // A file that nobody recognises was not checked: no number of errors is agreed to there.
+  if (files.some(({ report }) => report.verdict === 'unrecognized')) return EXIT.invalid;
+  const total = (kind: 'errors' | 'warnings') => files.reduce((sum, { report }) => sum + report.summary[kind], 0);
+  return total('errors') > maxErrors || total('warnings') > maxWarnings ? EXIT.invalid : EXIT.ok;
 }

@@ -1,14 +1,14 @@
 import type { ByteSource, CodeEntry, Diagnostic } from '@weightspec/core';
 import { fileSource } from '@weightspec/io/node';
-import { codeFamilies, type Report } from '@weightspec/formats';
+import { codeFamilies, fieldMap, type FieldMap, type Report } from '@weightspec/formats';
 import { smoothquantCodes } from '@weightspec/smoothquant';
-import { readFrame } from './hexdump.js';
+import { readFrame, type Frame } from './hexdump.js';
 
 /** One report and the bytes that its first diagnostics point at. */
 export interface CheckedFile {
   readonly report: Report;
-  /** Annotated hexdump lines, for those of `shownDiagnostics` that have a byte range in the file itself. */
-  readonly frames: ReadonlyMap<Diagnostic, readonly string[]>;
+  /** Annotated hexdumps, for those of `shownDiagnostics` that have a byte range in the file itself. */
+  readonly frames: ReadonlyMap<Diagnostic, Frame>;
 }
 
 /** A file that a folder holds and that nobody checked. */
@@ -38,24 +38,39 @@ export const shownDiagnostics = 20;
 
 /** Reads the frames of `report` while its source is still open. */
 export async function withFrames(report: Report, source: ByteSource): Promise<CheckedFile> {
-  const frames = new Map<Diagnostic, readonly string[]>();
+  const frames = new Map<Diagnostic, Frame>();
+  let fields: FieldMap | undefined;
   for (const diagnostic of report.diagnostics.slice(0, shownDiagnostics)) {
     if (!diagnostic.byteRange || diagnostic.source !== source.name) continue;
-    const frame = await readFrame(source, diagnostic.byteRange);
+    fields ??= await fieldMap(source);
+    const frame = await readFrame(source, diagnostic.byteRange, withTensor(fields, diagnostic));
     if (frame) frames.set(diagnostic, frame);
   }
   return { report, frames };
 }
 
+/** Where the directory could not be read, a finding itself may say which tensor its bytes are of. */
+function withTensor(fields: FieldMap, { byteRange, pointer }: Diagnostic): FieldMap {
+  const [, tensor] = /^\/tensors\/([^/]+)$/.exec(pointer ?? '') ?? [];
+  if (tensor === undefined || !byteRange) return fields;
+  const name = tensor.replaceAll('~1', '/').replaceAll('~0', '~');
+  return {
+    async at(range) {
+      const found = await fields.at(range);
+      return found.some((field) => field.byteRange[0] < byteRange[1] && field.byteRange[1] > byteRange[0]) ? found : [...found, { name, byteRange }];
+    },
+  };
+}
+
 /** The same for a folder: each finding's bytes are in one of `paths`. */
 export async function withFolderFrames(report: Report, paths: readonly string[]): Promise<CheckedFile> {
-  const frames = new Map<Diagnostic, readonly string[]>();
-  for (const diagnostic of report.diagnostics.slice(0, shownDiagnostics)) {
-    if (!diagnostic.byteRange || !paths.includes(diagnostic.source)) continue;
-    const source = await fileSource(diagnostic.source);
+  const frames = new Map<Diagnostic, Frame>();
+  const shown = report.diagnostics.slice(0, shownDiagnostics);
+  for (const path of new Set(shown.filter(({ byteRange, source }) => byteRange && paths.includes(source)).map(({ source }) => source))) {
+    const source = await fileSource(path);
     try {
-      const frame = await readFrame(source, diagnostic.byteRange);
-      if (frame) frames.set(diagnostic, frame);
+      const ofFile = await withFrames({ ...report, diagnostics: shown }, source);
+      for (const [diagnostic, frame] of ofFile.frames) frames.set(diagnostic, frame);
     } finally {
       await source.close();
     }

@@ -10,6 +10,7 @@ import { jsonReport } from './json.js';
 import { humanBytes } from './numbers.js';
 import { artifactUri, sarifReport } from './sarif.js';
 import { textReporter } from './text.js';
+import type { Frame, FrameLine } from './hexdump.js';
 
 const finding = (more: Partial<Diagnostic> = {}): Diagnostic => ({ code: 'FORMAT_GGUF', severity: 'error', message: 'this is a GGUF file', source: 'dir/a b.bin', byteRange: [0, 4], hint: 'convert it', ...more });
 
@@ -37,20 +38,24 @@ describe('visible', () => {
 
 describe('text report', () => {
   const plain = textReporter(false);
-  const textOf = (one: Report, frame?: readonly string[]) => {
+  const textOf = (one: Report, frame?: Frame) => {
     const [first] = one.diagnostics;
     return plain.file({ report: one, frames: new Map(first && frame ? [[first, frame]] : []) });
   };
 
   it('gives verdict, code, message, range, frame, hint, clause, then what was and was not checked', () => {
-    expect(textOf(report([finding()]), ['00000000  47 47 55 46', '          ^^ ^^ ^^ ^^']).split('\n')).toEqual([
+    const lines: FrameLine[] = [{ kind: 'names', text: '          len_header' }, { kind: 'bytes', text: '00000000  47 47 55 46' }, { kind: 'marks', text: '          ^^ ^^ ^^ ^^' }];
+    const frame: Frame = { lines, marked: [{ name: 'len_header', byteRange: [0, 8] }, { name: 'crc', record: 'archive/data/0', byteRange: [8, 9] }] };
+    expect(textOf(report([finding({ code: 'SAFETENSORS_HEADER_TOO_LARGE', message: 'too long' })]), frame).split('\n')).toEqual([
       'dir/a b.bin: invalid (fake v1, 1.23 MB, 1 tensor, 5,000 parameters)',
-      '  error FORMAT_GGUF  this is a GGUF file',
-      '    at: bytes [0, 4)',
+      '  error SAFETENSORS_HEADER_TOO_LARGE  too long',
+      '    at: bytes [0, 4), len_header, crc of archive/data/0',
+      '                len_header',
       '      00000000  47 47 55 46',
       '                ^^ ^^ ^^ ^^',
+      expect.stringMatching(/^ {4}expected: .*100,000,000/),
       '    hint: convert it',
-      '    clause: specs/formats#F-2.7',
+      '    clause: specs/safetensors#S-1.2',
       '  checked: the sizes',
       '  not checked: the values',
       '',
@@ -61,6 +66,15 @@ describe('text report', () => {
     const text = textOf(report([finding({ message: evil, pointer: `/tensors/${evil}`, hint: evil })], { path: evil, variant: evil, producer: { name: evil, evidence: [{ message: evil }] } }));
     expect(text).toContain('\\u{1b}]0;x\\u{7}');
     expect(text).not.toContain(escape);
+  });
+  it('tells the errors of files with errors, and nothing else, when it is quiet', () => {
+    const quiet = textReporter(false, true);
+    const warned = report([finding({ severity: 'warning', code: 'FORMAT_AMBIGUOUS' })], { summary: { errors: 0, warnings: 1, infos: 0 }, verdict: 'warnings' });
+    expect(quiet.file({ report: warned, frames: new Map() })).toBe('');
+    const both = quiet.file({ report: report([finding(), finding({ severity: 'warning', code: 'FORMAT_AMBIGUOUS' })], { summary: { errors: 1, warnings: 1, infos: 0 } }), frames: new Map() });
+    expect(both).toContain('error FORMAT_GGUF');
+    expect(both).not.toMatch(/warning|checked/);
+    expect(quiet.unchecked({ path: 'x', reason: 'y' }) + quiet.total(findings(warned, warned))).toBe('');
   });
   it('colours only when asked', () => {
     expect(textReporter(true).file({ report: report([finding()]), frames: new Map() })).toContain(`${escape}[31m`);

@@ -2,15 +2,17 @@ import pc from 'picocolors';
 import type { Diagnostic, Severity, Verdict } from '@weightspec/core';
 import type { Report } from '@weightspec/formats';
 import { codeIndex, shownDiagnostics, type CheckedFile, type Findings, type UncheckedFile } from './checked-file.js';
+import { expectation } from './clauses.js';
 import { visible } from './escape.js';
+import { fieldNames, type Frame, type FrameLine } from './hexdump.js';
 import { counted, grouped, humanBytes } from './numbers.js';
 
 type Colors = ReturnType<typeof pc.createColors>;
 
 const verdictWords: Readonly<Record<Verdict, string>> = { valid: 'valid', warnings: 'valid, with warnings', invalid: 'invalid', unrecognized: 'unrecognized' };
 
-/** Prints findings for people. Everything that comes out of a file is escaped. */
-export function textReporter(color: boolean) {
+/** Prints findings for people. Everything that comes out of a file is escaped. `quiet`: only files with errors, and of those only the errors. */
+export function textReporter(color: boolean, quiet = false) {
   const c = pc.createColors(color);
   const verdictColors: Readonly<Record<Verdict, Colors['green']>> = { valid: c.green, warnings: c.yellow, invalid: c.red, unrecognized: c.red };
   const severityColors: Readonly<Record<Severity, Colors['green']>> = { error: c.red, warning: c.yellow, info: c.cyan };
@@ -23,14 +25,18 @@ export function textReporter(color: boolean) {
     return `${c.bold(visible(path))}: ${verdictColors[verdict](c.bold(verdictWords[verdict]))} ${c.dim(`(${facts})`)}`;
   }
 
-  function finding(diagnostic: Diagnostic, frame: readonly string[] | undefined): string[] {
+  const paint = ({ kind, text }: FrameLine, severity: Severity): string => (kind === 'marks' ? severityColors[severity](text) : kind === 'names' ? c.cyan(text) : c.dim(text));
+
+  function finding(diagnostic: Diagnostic, frame: Frame | undefined): string[] {
     const { code, severity, message, byteRange, pointer, hint } = diagnostic;
-    const where = [byteRange && `bytes [${byteRange[0]}, ${byteRange[1]})`, pointer && visible(pointer)].filter(Boolean).join(', ');
+    const where = [byteRange && `bytes [${byteRange[0]}, ${byteRange[1]})`, fieldNames(frame?.marked ?? []), pointer && visible(pointer)].filter(Boolean).join(', ');
     const clause = codes.get(code)?.clause;
+    const expected = clause === undefined ? undefined : expectation(clause);
     return [
       `  ${severityColors[severity](`${severity} ${c.bold(code)}`)}  ${visible(message)}`,
       ...(where === '' ? [] : [`    ${c.dim('at:')} ${where}`]),
-      ...(frame ?? []).map((line) => `      ${line.trimStart().startsWith('^') ? severityColors[severity](line) : c.dim(line)}`),
+      ...(frame?.lines ?? []).map((line) => `      ${paint(line, severity)}`),
+      ...(expected === undefined ? [] : [`    ${c.dim('expected:')} ${expected}`]),
       ...(hint ? [`    ${c.dim('hint:')} ${visible(hint)}`] : []),
       ...(clause ? [`    ${c.dim('clause:')} ${clause}`] : []),
     ];
@@ -51,20 +57,22 @@ export function textReporter(color: boolean) {
 
   return {
     file({ report, frames }: CheckedFile): string {
-      const shown = report.diagnostics.slice(0, shownDiagnostics);
-      const more = report.stats.limits.diagnosticsFound - shown.length;
+      if (quiet && report.summary.errors === 0) return '';
+      const told = quiet ? report.diagnostics.filter(({ severity }) => severity === 'error') : report.diagnostics;
+      const shown = told.slice(0, shownDiagnostics);
+      const more = (quiet ? report.summary.errors : report.stats.limits.diagnosticsFound) - shown.length;
       const lines = [
         headline(report),
         ...producer(report),
         ...shown.flatMap((diagnostic) => finding(diagnostic, frames.get(diagnostic))),
         ...(more > 0 ? [`  … and ${grouped(more)} more; --format json lists them`] : []),
-        ...coverage(report),
+        ...(quiet ? [] : coverage(report)),
       ];
       return `${lines.join('\n')}\n`;
     },
-    unchecked: ({ path, reason }: UncheckedFile): string => `${visible(path)}: ${c.dim(`not checked (${visible(reason)})`)}\n`,
+    unchecked: ({ path, reason }: UncheckedFile): string => quiet ? '' : `${visible(path)}: ${c.dim(`not checked (${visible(reason)})`)}\n`,
     total({ files, unchecked }: Findings): string {
-      if (files.length + unchecked.length < 2) return '';
+      if (quiet || files.length + unchecked.length < 2) return '';
       const counts = (['valid', 'warnings', 'invalid', 'unrecognized'] as const).flatMap((verdict) => {
         const count = files.filter(({ report }) => report.verdict === verdict).length;
         return count > 0 ? [`${grouped(count)} ${verdictWords[verdict]}`] : [];

@@ -1,0 +1,161 @@
+import { createRequire } from 'node:module';
+import { readFileSync } from 'node:fs';
+import { compileFunction } from 'node:vm';
+import { array, assert, asyncProperty, constantFrom, nat, tuple } from 'fast-check';
+import { load as parseYaml } from 'js-yaml';
+import { describe, expect, it } from 'vitest';
+import { memorySource } from '@weightspec/io';
+import { fieldMap, type Field } from './index.js';
+
+const fixture = (path: string): Uint8Array => new Uint8Array(readFileSync(new URL(`../../../../fixtures/${path}`, import.meta.url)));
+const fieldsIn = async (bytes: Uint8Array, from = 0, to = bytes.length): Promise<readonly Field[]> => (await fieldMap(memorySource(bytes, 'model.bin'))).at([from, to]);
+const spelled = (fields: readonly Field[]) => fields.map(({ name, byteRange: [start, end] }) => `${name} ${start}-${end}`);
+
+/** An object of a parser that was compiled to remember where it read each field. */
+interface Debugged {
+  readonly _debug?: Readonly<Record<string, { readonly start: number; readonly end: number }>>;
+  readonly [field: string]: unknown;
+}
+interface TorchZip extends Debugged {
+  readonly end: Debugged;
+  readonly entries: readonly (Debugged & { readonly local?: Debugged })[];
+}
+interface Placed extends Debugged {
+  readonly record: Debugged;
+}
+
+const require = createRequire(import.meta.url);
+const KaitaiStream: unknown = require('kaitai-struct/KaitaiStream');
+const compiler = require('kaitai-struct-compiler') as { compile(language: string, specification: unknown, importer: { importYaml(name: string): Promise<unknown> }, debug: boolean): Promise<unknown> };
+
+/** The root class of a specification, compiled so that its objects remember where each field was read. */
+async function debugParser(folder: string, name: string): Promise<new (io: unknown) => Debugged & { _read(): void }> {
+  const load = (file: string): unknown => parseYaml(readFileSync(new URL(`../../../../specs/${folder}/${file}.ksy`, import.meta.url), 'utf8'));
+  const files = (await compiler.compile('javascript', load(name), { importYaml: (file) => Promise.resolve(load(file)) }, true)) as Readonly<Record<string, string>>;
+  const modules = new Map<string, Readonly<Record<string, unknown>>>();
+  const run = (className: string): Readonly<Record<string, unknown>> => {
+    const known = modules.get(className);
+    if (known) return known;
+    const exported: Record<string, unknown> = {};
+    modules.set(className, exported);
+    const module = { exports: exported };
+    compileFunction(files[`${className}.js`]!, ['module', 'exports', 'require'])(module, exported, (id: string) => (id.startsWith('./') ? run(id.slice(2)) : KaitaiStream));
+    return exported;
+  };
+  const className = name.replace(/(?:^|_)(.)/g, (_, letter: string) => letter.toUpperCase());
+  return run(className)[className] as new (io: unknown) => Debugged & { _read(): void };
+}
+
+/** Every field without parts below `node`, by snake-case name. */
+function leavesOf(node: Debugged, names: ReadonlySet<string>): string[] {
+  return Object.entries(node['_debug'] ?? {}).flatMap(([id, { start, end }]) => {
+    const value = node[id];
+    if (Array.isArray(value)) return value.flatMap((part) => (typeof part === 'object' && part !== null && '_debug' in part ? leavesOf(part as Debugged, names) : []));
+    if (typeof value === 'object' && value !== null && '_debug' in value) return leavesOf(value as Debugged, names);
+    const name = id.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+    return end > start && names.has(name) ? [`${name} ${start}-${end}`] : [];
+  });
+}
+
+async function kaitaiLeaves(folder: string, specification: string, bytes: Uint8Array, names: readonly string[], parts: (root: Debugged) => readonly unknown[] = (root) => [root]): Promise<string[]> {
+  const Parser = await debugParser(folder, specification);
+  const root = new Parser(new (KaitaiStream as new (buffer: ArrayBuffer) => unknown)(bytes.slice().buffer));
+  root['_read']();
+  return parts(root).flatMap((part) => leavesOf(part as Debugged, new Set(names)));
+}
+
+const config = ['dim', 'hidden_dim', 'n_layers', 'n_heads', 'n_kv_heads', 'vocab_size', 'max_seq_len'];
+
+describe('fieldMap, against the parsers made from the specifications', () => {
+  it('names the seven fields of a v0 header', async () => {
+    const bytes = fixture('llama2c/valid/v0-shared.bin');
+    const names = [...config];
+    expect(spelled(await fieldsIn(bytes, 0, 28))).toEqual(await kaitaiLeaves('llama2c', 'llama2c_v0', bytes, names));
+  });
+  it('names the fields of the ak42 header', async () => {
+    const bytes = fixture('llama2c/valid/v2-shared.bin');
+    const names = ['magic', 'version', ...config, 'shared_classifier', 'group_size', 'reserved'];
+    const kaitai = await kaitaiLeaves('llama2c', 'llama2c_ak42_header', bytes, names);
+    expect(kaitai).toHaveLength(names.length);
+    expect(spelled(await fieldsIn(bytes, 0, 256))).toEqual(kaitai);
+  });
+  it.each(['gen2', 'gen3', 'gen4', 'gen5'])('names the tokens of tokenizer.bin %s', async (generation) => {
+    const bytes = fixture(`llama2c/valid/tokenizer-${generation}.bin`);
+    const kaitai = await kaitaiLeaves('llama2c', `llama2c_tokenizer_${generation}`, bytes, ['max_token_length', 'len_piece', 'score', 'piece']);
+    const fields = await fieldsIn(bytes);
+    expect(kaitai.length).toBeGreaterThan(20);
+    // A piece without bytes has no place to be named.
+    expect(spelled(fields)).toEqual(kaitai);
+    expect(fields.at(-1)?.record).toMatch(/^token \d+$/);
+  });
+  it('names the header and the records of a qwen.cpp file, and gives the rest to padding and tensors', async () => {
+    const bytes = fixture('ggml-qwen/valid/q4_0.bin');
+    const names = ['magic', 'ggml_type', 'vocab_size', 'hidden_size', 'num_attention_heads', 'num_kv_heads', 'num_hidden_layers', 'intermediate_size', 'max_length', 'eos_token_id', 'pad_token_id', 'im_start_id', 'im_end_id', 'len_name', 'name', 'num_dimensions', 'num_elements', 'num_rows', 'num_columns'];
+    const kaitai = await kaitaiLeaves('ggml-qwen', 'ggml_qwen', bytes, names, (root) => {
+      const layers = root.layers as readonly Readonly<Record<string, Placed>>[];
+      const inLayer = ['ln1', 'attnCAttnWeight', 'attnCAttnBias', 'attnCProj', 'ln2', 'mlpW1', 'mlpW2', 'mlpCProj'];
+      return [root, ...[root.wte as Placed, ...layers.flatMap((layer) => inLayer.map((name) => layer[name]!)), root.lnF as Placed, root.lmHead as Placed].map(({ record }) => record)];
+    });
+    const fields = await fieldsIn(bytes);
+    expect(kaitai.length).toBeGreaterThan(60);
+    const ours = new Set(spelled(fields));
+    expect(kaitai.filter((leaf) => !ours.has(leaf))).toEqual([]);
+    // Nothing is left without a name.
+    expect(fields.reduce((end, { byteRange }) => (byteRange[0] === end ? byteRange[1] : -1), 0)).toBe(bytes.length);
+  });
+  it('names the records of a torch archive', async () => {
+    const bytes = fixture('torch-checkpoint/valid/plain.pth');
+    const inCentral = ['signature', 'made_by', 'needed', 'flags', 'method', 'time', 'date', 'crc', 'len_compressed', 'len_uncompressed', 'len_name', 'len_extra', 'len_comment', 'disk', 'internal_attributes', 'external_attributes', 'ofs_header', 'name'];
+    const inEnd = ['directory_disk', 'num_entries_on_disk', 'num_entries', 'len_directory', 'ofs_directory'];
+    const kaitai = await kaitaiLeaves('torch-checkpoint', 'torch_zip', bytes, [...inCentral, ...inEnd], (root) => {
+      const { end, entries } = root as TorchZip;
+      return [end, ...entries.flatMap((entry) => [entry, entry.local])];
+    });
+    const ours = new Set(spelled(await fieldsIn(bytes)));
+    expect(kaitai.length).toBeGreaterThan(100);
+    expect(kaitai.filter((leaf) => !ours.has(leaf))).toEqual([]);
+  });
+});
+
+describe('fieldMap', () => {
+  it('names tensors, and the values of a safetensors header', async () => {
+    const header = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}';
+    const bytes = new Uint8Array(8 + header.length + 8);
+    bytes[0] = header.length;
+    bytes.set(new TextEncoder().encode(header), 8);
+    const fields = await fieldsIn(bytes);
+    const at = (text: string) => 8 + header.indexOf(text);
+    expect(fields).toEqual([
+      { name: 'len_header', byteRange: [0, 8] },
+      { name: 'dtype', record: 'a', byteRange: [at('"F32"'), at('"F32"') + 5] },
+      { name: 'shape[0]', record: 'a', byteRange: [at('2]'), at('2]') + 1] },
+      { name: 'data_offsets[0]', record: 'a', byteRange: [at('0,8'), at('0,8') + 1] },
+      { name: 'data_offsets[1]', record: 'a', byteRange: [at('8]'), at('8]') + 1] },
+      { name: 'a', byteRange: [8 + header.length, bytes.length] },
+    ]);
+    expect(spelled(await fieldsIn(bytes, at('8]'), at('8]') + 1))).toEqual([`data_offsets[1] ${at('8]')}-${at('8]') + 1}`]);
+  });
+  it('names what is left of a file that is cut within its header', async () => {
+    expect(spelled(await fieldsIn(fixture('llama2c/valid/v2-shared.bin').subarray(0, 38)))).toEqual([
+      'magic 0-4', 'version 4-8', 'dim 8-12', 'hidden_dim 12-16', 'n_layers 16-20', 'n_heads 20-24', 'n_kv_heads 24-28', 'vocab_size 28-32', 'max_seq_len 32-36', 'shared_classifier 36-37', 'group_size 37-38',
+    ]);
+  });
+  it('gives the short header of the experimental layout its own end', async () => {
+    const fields = await fieldsIn(fixture('llama2c/valid/v1-experimental-128.bin'), 100, 140);
+    expect(spelled(fields).slice(0, 1)).toEqual(['reserved 41-128']);
+    expect(fields[1]?.name).toBe('layers.0.attention_norm.weight');
+  });
+  it('has no names for what no format claims', async () => {
+    expect(await fieldsIn(new TextEncoder().encode('hello'))).toEqual([]);
+  });
+  it('reads no further than the file, and throws for no damage', async () => {
+    const files = ['llama2c/valid/v2-shared.bin', 'llama2c/valid/tokenizer-gen1.bin', 'ggml-qwen/valid/q4_0.bin', 'safetensors/valid/pair.safetensors', 'torch-checkpoint/valid/plain.pth'].map(fixture);
+    await expect(assert(asyncProperty(constantFrom(...files), array(tuple(nat(), nat(255)), { maxLength: 4 }), nat(), nat(), async (original, patches, cut, place) => {
+      const bytes = original.slice(0, cut % 4 === 0 ? (cut >>> 2) % original.length : original.length);
+      for (const [at, value] of patches) if (bytes.length > 0) bytes[at % Math.min(bytes.length, 400)] = value;
+      const from = bytes.length === 0 ? 0 : place % bytes.length;
+      const fields = await fieldsIn(bytes, from, Math.min(bytes.length, from + 48));
+      return fields.every(({ byteRange: [start, end] }) => start < end && end <= bytes.length);
+    }), { numRuns: 300 })).resolves.toBeUndefined();
+  });
+});
