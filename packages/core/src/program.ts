@@ -84,6 +84,8 @@ export interface RunOptions {
 
 /** A program compiled for one backend, with its own KV cache. */
 export interface Executable {
+  /** Tokens of a prompt that it reads fastest in one run. Absent: it does not matter, and a caller takes few, to hear an abort soon. */
+  readonly batchTokens?: number;
   /**
    * Runs `tokens` at positions [position, position + tokens.length) and returns logits: rows × vocabSize f32,
    * one row (the last) or, with `all`, one a token. Throws RangeError for ids or positions out of range.
@@ -101,5 +103,10 @@ export interface Backend {
   readonly id: string;
   /** Whether this backend runs `op` on weights stored as `storage` (absent for ops without a weight). */
   supports(op: OpName, storage?: string): boolean;
+  /**
+   * Elements of an activation row that share one int8 scale where this backend multiplies weights stored as `storage` in integers.
+   * Undefined, or absent: it multiplies in floating point. Conformance widens tolerances by what that rounding can do, and no more.
+   */
+  activationBlock?(storage: string): number | undefined;
   compile(program: Program, weights: WeightMap, options?: CompileOptions): Promise<Executable>;
 }

@@ -1,10 +1,10 @@
 import type { LoadedModel } from './load.js';
 
 /**
- * Tokens per run while a prompt is read: enough that decoding and reading weights is shared, few enough that buffers
- * stay small and an abort is heard soon.
+ * Tokens per run while a prompt is read, where the backend does not say: enough that decoding and reading weights is shared, few
+ * enough that buffers stay small and an abort is heard soon.
  */
-export const PREFILL_BATCH_TOKENS = 32;
+const PREFILL_BATCH_TOKENS = 32;
 
 /** Work that never waits would keep timers, Ctrl-C and abort signals out; so pause once in this time. */
 const PAUSE_EVERY_MS = 20;
@@ -36,8 +36,9 @@ export interface PrefillOptions {
 export async function prefill(model: LoadedModel, tokens: readonly number[], { all, signal, pause, onBatch }: PrefillOptions): Promise<void> {
   if (tokens.length === 0) throw new RangeError('there are no tokens to run; start a text with the BOS token');
   if (tokens.length > model.contextLength) throw new RangeError(`${tokens.length} tokens do not fit a context of ${model.contextLength}`);
-  for (let position = 0; position < tokens.length; position += PREFILL_BATCH_TOKENS) {
+  const batchTokens = model.executable.batchTokens ?? PREFILL_BATCH_TOKENS;
+  for (let position = 0; position < tokens.length; position += batchTokens) {
     await pause();
-    onBatch(await model.executable.run(tokens.slice(position, position + PREFILL_BATCH_TOKENS), position, { all, signal }));
+    onBatch(await model.executable.run(tokens.slice(position, position + batchTokens), position, { all, signal }));
   }
 }
