@@ -1,11 +1,64 @@
+/**
+ * The native backend: a whole Program in one call into C++, on threads of its own, over weights that stay in their files.
+ * Needs the addon that `npm run build` compiles where it finds a C++ compiler.
+ */
+import { availableParallelism } from 'node:os';
 import type { Backend } from '@weightspec/core';
-import { BackendError } from '@weightspec/kernels';
+import { assertProgram, BackendError } from '@weightspec/kernels';
+import { loadAddon, native } from './addon.js';
+import { NativeExecutable } from './executable.js';
+import { planModel } from './plan.js';
+import { ACTIVATION_BLOCK, isSupported, roundsActivations, type Activations } from './storages.js';
 
 export interface OpenOptions {
+  /** Threads that compute. Default: as many as there are processors for this process. */
   readonly threads?: number;
+  /** Instruction set of the kernels: scalar, avx2, avx512. Default: WEIGHTSPEC_ISA, or else the best that the processor has. */
+  readonly isa?: string;
+  /**
+   * `int8` (the default) rounds activations to int8 in blocks of 32 for weights of Q types and llama2.c's groups, as ggml does;
+   * `f32` leaves them as they are, which is exact to f32 rounding and slower. Default: WEIGHTSPEC_ACTIVATIONS, or else int8.
+   */
+  readonly activations?: Activations;
 }
 
-/** Throws BackendError (BACKEND_UNAVAILABLE). */
-export async function openBackend(_options: OpenOptions = {}): Promise<Backend> {
-  throw new BackendError('BACKEND_UNAVAILABLE', 'the native backend is not part of this version');
+export interface NativeBackend extends Backend {
+  /** Instruction set of its kernels. */
+  readonly isa: string;
+  readonly threads: number;
+  /** Elements of activations that share an int8 scale for weights of `storage`; undefined where they stay f32. */
+  activationBlock(storage: string): number | undefined;
+}
+
+/** Instruction sets of this processor that the addon has kernels for, best first. Throws BackendError (BACKEND_UNAVAILABLE). */
+export const instructionSets = (): readonly string[] => loadAddon().kernels();
+
+/** Throws BackendError (BACKEND_UNAVAILABLE) where there is no addon, or no such instruction set; BACKEND_FAILED when threads do not start. */
+export async function openBackend(options: OpenOptions = {}): Promise<NativeBackend> {
+  const addon = loadAddon();
+  const isa = choose('instruction set', options.isa ?? process.env.WEIGHTSPEC_ISA, addon.kernels());
+  const activations = choose('kind of activations', options.activations ?? process.env.WEIGHTSPEC_ACTIVATIONS, ['int8', 'f32'] as const);
+  const { threads = availableParallelism() } = options;
+  if (!Number.isSafeInteger(threads) || threads < 1 || threads > 1024) throw new RangeError(`${threads} threads are not within 1 and 1024`);
+  const pool = native(() => addon.createPool(threads));
+  return {
+    id: 'native',
+    isa,
+    threads,
+    supports: (_, storage) => storage === undefined || isSupported(storage),
+    activationBlock: (storage) => (roundsActivations(storage, activations) ? ACTIVATION_BLOCK : undefined),
+    async compile(program, weights, { memoryBudgetBytes } = {}) {
+      assertProgram(program);
+      const spec = await planModel(addon, program, weights, { activations, memoryBudgetBytes });
+      return new NativeExecutable(addon, program, native(() => addon.createModel(pool, isa, spec)));
+    },
+  };
+}
+
+/** The choice asked for, the first where none or `auto` was. */
+function choose<T extends string>(what: string, asked: string | undefined, there: readonly T[]): T {
+  if (asked === undefined || asked === '' || asked === 'auto') return there[0]!;
+  const found = there.find((name) => name === asked);
+  if (found === undefined) throw new BackendError('BACKEND_UNAVAILABLE', `there is no ${what} ${asked} here; there are ${there.join(', ')}`);
+  return found;
 }

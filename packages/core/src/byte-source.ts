@@ -7,6 +7,8 @@ export interface ByteSource {
   readonly name: string;
   /** Total length in bytes; a safe integer. */
   readonly size: number;
+  /** Absolute path of the file whose bytes these are, where there is one: for backends that map it themselves. */
+  readonly filePath?: string;
   /**
    * Reads exactly `length` bytes from `offset`.
    * Throws RangeError when the range is not inside [0, size) or is not made of safe integers.

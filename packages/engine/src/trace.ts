@@ -9,7 +9,7 @@ import type { LoadedModel } from './load.js';
 export interface TraceOptions {
   /** How far a number may be off: bound · max(1, |expected|). Default 1e-4, four times what f32 and f64 forwards of small models differ by. */
   readonly bound?: number;
-  /** Order of a head's elements in the golden's q_rope and k_rope. Default: the model's own. */
+  /** Order of a head's elements in the golden's q, k, q_rope and k_rope. Default: the model's own. */
   readonly ropeOrder?: 'meta' | 'hf';
 }
 
@@ -53,7 +53,7 @@ export async function compareTrace(model: LoadedModel, tokens: readonly number[]
       const expected = name === undefined ? undefined : golden.get(name);
       if (departure || name === undefined || !expected) return;
       if (expected.length !== rows.length) throw new RangeError(`${name} has ${expected.length} numbers in the golden and ${rows.length} here`);
-      const place = op.op === 'rope' ? headOrder(model, op.headDim, options.ropeOrder) : (i: number) => i;
+      const place = /\.[qk](_rope)?$/.test(name) ? headOrder(model, options.ropeOrder) : (i: number) => i;
       const wrong = rows.findIndex((value, i) => !(Math.abs(value - expected[place(i)]!) <= bound * Math.max(1, Math.abs(expected[place(i)]!))));
       if (wrong >= 0) {
         const width = rows.length / tokens.length;
@@ -68,8 +68,9 @@ export async function compareTrace(model: LoadedModel, tokens: readonly number[]
   return { compared, departure };
 }
 
-/** Place in the golden of element i of rotated heads. Rows are whole heads, so that one formula does for all of them. */
-function headOrder({ config }: LoadedModel, headDim: number, goldenOrder?: 'meta' | 'hf'): (i: number) => number {
+/** Place in the golden of element i of q and k, whose heads are in either order. Rows are whole heads, so that one formula does for all of them. */
+function headOrder({ config }: LoadedModel, goldenOrder?: 'meta' | 'hf'): (i: number) => number {
+  const { headDim } = config;
   const own = config.ropeStyle === 'interleaved' ? 'meta' : 'hf';
   if (goldenOrder === undefined || goldenOrder === own) return (i) => i;
   return own === 'hf' ? (i) => metaRowOf(i, headDim) : (i) => hfRowOf(i, headDim);

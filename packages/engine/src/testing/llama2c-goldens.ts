@@ -11,9 +11,14 @@ import { llama2c, readTokenizerBin } from '@weightspec/llama2c';
 import { sharedData } from '@weightspec/oracles';
 import { createScoreBpeTokenizer, createTextStream, type Tokenizer } from '@weightspec/tokenizers';
 import { createSampler, generate, loadModel, logits, type GenerateOptions, type LoadedModel, type LoadOptions } from '../index.js';
-import { INT8_LOGIT_BOUND, type GoldenOptions } from './options.js';
+import type { GoldenOptions } from './options.js';
 
 const LOGIT_BOUND = 1e-4;
+/**
+ * For activations rounded to int8. These logits have a standard deviation of 6.75: 0.5 is 7 % of it, where the 0.2 that qwen.cpp's
+ * tiny models are held to is 17 % of theirs.
+ */
+const INT8_LOGIT_BOUND = 0.5;
 const BOS = 1;
 
 const folder = sharedData('llama2c/golden/tokens.json') && sharedData('llama2c');

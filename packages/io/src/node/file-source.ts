@@ -1,5 +1,6 @@
 import { constants, type Stats } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { assertRange, type ByteSource } from '@weightspec/core';
 import { fillArray } from '../array.js';
 import { closedError, IoError } from '../errors.js';
@@ -54,6 +55,7 @@ function sourceOf(name: string, handle: FileHandle, size: number): FileSource {
   return {
     name,
     size,
+    filePath: resolve(name),
     async read(offset, length) {
       if (closing) throw closedError(name);
       assertRange(name, size, offset, length);

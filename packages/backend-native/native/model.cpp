@@ -1,0 +1,405 @@
+#include "model.h"
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include "faults.h"
+#include "gemm.h"
+
+namespace weightspec {
+
+namespace {
+
+/** Rows of a matrix that are multiplied, and their results finished, while both are in the first cache. */
+constexpr int CHUNK_ROWS = 64;
+/** The same for few tokens at once: weights are read once for all of them. */
+constexpr int BATCH_CHUNK_ROWS = 16;
+
+size_t floatBytes(size_t count) { return (count * sizeof(float) + 63) / 64 * 64; }
+
+void grow(Memory& memory, size_t byteLength) {
+  if (memory.byteLength() < byteLength) memory = Memory(byteLength);
+}
+
+void multiply(const Kernels& kernels, const Matrix& w, int firstRow, int endRow, const Prepared& x, float* out) {
+  if (w.int8Activations) kernels.multiplyInt8[w.storage](w, firstRow, endRow, x, out);
+  else kernels.multiplyFloat[w.storage](w, firstRow, endRow, x.x, out);
+}
+
+}  // namespace
+
+Model::Model(std::shared_ptr<Pool> pool, const Kernels& kernels, ModelSpec spec) : pool_(std::move(pool)), kernels_(kernels), spec_(std::move(spec)) {
+  fused_ = plan(true);
+  single_ = plan(false);
+  buffers_.resize(spec_.bufferWidths.size());
+  for (int width : spec_.bufferWidths) widest_ = std::max(widest_, width);
+  for (const Op& op : spec_.ops) {
+    if (op.kind != ROPE) continue;
+    RopeTable& table = ropeTables_[{op.headDim, op.theta}];
+    // Exponent, power and frequency are each rounded to f32, as torch and run.c round them: models were trained with these angles.
+    for (int i = 0; i < op.headDim / 2 && static_cast<int>(table.frequencies.size()) < op.headDim / 2; i++) {
+      const float exponent = static_cast<float>(2.0 * i / op.headDim);
+      table.frequencies.push_back(static_cast<float>(1.0 / static_cast<float>(std::pow(op.theta, static_cast<double>(exponent)))));
+    }
+  }
+  const Op& last = spec_.ops.back();
+  logitsDirect_ = last.kind == MATMUL && last.out == spec_.logits;
+  for (size_t i = 0; i + 1 < spec_.ops.size(); i++) {
+    const Op& op = spec_.ops[i];
+    if (op.out == spec_.logits || std::find(op.inputs, op.inputs + 3, spec_.logits) != op.inputs + 3) logitsDirect_ = false;
+  }
+  cache_ = Memory(floatBytes(static_cast<size_t>(spec_.layers) * 2 * static_cast<size_t>(spec_.maxSeqLen) * static_cast<size_t>(spec_.kvWidth)));
+  const size_t widest = static_cast<size_t>(widest_);
+  for (int i = 0; i < pool_->threads(); i++) {
+    Scratch scratch;
+    scratch.prepared = Memory(preparedBytes(widest_));
+    scratch.norm = Memory(floatBytes(widest + 64));
+    scratch.attention = Memory(floatBytes(static_cast<size_t>(spec_.maxSeqLen) + 64));
+    scratch.rows = Memory(floatBytes(2 * CHUNK_ROWS));
+    scratches_.push_back(std::move(scratch));
+  }
+  reserve(1);
+}
+
+/** Whether the matrices of a phase are multiplied by tiles, for so many tokens. */
+bool Model::useTiles(const Phase& phase, int tokens) const {
+  const Gemm* gemm = kernels_.gemm;
+  return gemm && tokens >= gemm->minTokens && gemm->supports(matrixOf(phase.parts[0]));
+}
+
+void Model::reserve(int tokens) {
+  if (tokens <= rowCapacity_) return;
+  for (size_t i = 0; i < buffers_.size(); i++) {
+    if (logitsDirect_ && static_cast<int>(i) == spec_.logits) continue;
+    grow(buffers_[i].memory, floatBytes(static_cast<size_t>(tokens) * static_cast<size_t>(spec_.bufferWidths[i])));
+    buffers_[i].data = buffers_[i].memory.floats();
+  }
+  size_t packedBytes = 0;
+  size_t tileBytes = 0, rowsBytes = 0;
+  for (const Phase& phase : fused_) {
+    if (phase.kind != MATMUL) continue;
+    const Matrix& w = matrixOf(phase.parts[0]);
+    packedBytes = std::max(packedBytes, static_cast<size_t>(tokens) * (floatBytes(static_cast<size_t>(w.cols)) + preparedBytes(w.cols)));
+    if (const Gemm* gemm = kernels_.gemm; gemm && gemm->supports(w)) {
+      const size_t tiles = static_cast<size_t>((tokens + gemm->tokensPerTile - 1) / gemm->tokensPerTile);
+      packedBytes = std::max(packedBytes, tiles * gemm->packedTileBytes(w));
+      tileBytes = std::max(tileBytes, gemm->scratchBytes(w));
+      const size_t results = tiles * static_cast<size_t>(gemm->tokensPerTile * gemm->rowsPerTile);
+      rowsBytes = std::max({rowsBytes, floatBytes(2 * results), floatBytes(static_cast<size_t>(gemm->tokensPerTile) * static_cast<size_t>(w.cols))});
+    }
+  }
+  rowsBytes = std::max(rowsBytes, floatBytes(2 * CHUNK_ROWS));
+  if (tokens > 1) grow(packed_, packedBytes);
+  for (Scratch& scratch : scratches_) {
+    if (tokens > 1) grow(scratch.tile, tileBytes);
+    grow(scratch.rows, rowsBytes);
+  }
+  for (auto& [key, table] : ropeTables_) {
+    table.cosines.resize(static_cast<size_t>(tokens) * table.frequencies.size());
+    table.sines.resize(table.cosines.size());
+  }
+  tokens_.reserve(static_cast<size_t>(tokens));
+  rowCapacity_ = tokens;
+}
+
+void Model::begin(const int32_t* tokens, int count, int position, bool all, float* logits) {
+  for (const auto& mapping : spec_.mappings) mapping->assertUnchanged();
+  reserve(count);
+  tokens_.assign(tokens, tokens + count);
+  rows_ = count;
+  position_ = position;
+  all_ = all;
+  logits_ = logits;
+  abort_.store(false);
+  fillRopeTables();
+}
+
+void Model::fillRopeTables() {
+  for (auto& [key, table] : ropeTables_) {
+    const size_t half = table.frequencies.size();
+    for (int row = 0; row < rows_; row++) {
+      for (size_t i = 0; i < half; i++) {
+        const float angle = static_cast<float>(position_ + row) * table.frequencies[i];
+        table.cosines[static_cast<size_t>(row) * half + i] = static_cast<float>(std::cos(static_cast<double>(angle)));
+        table.sines[static_cast<size_t>(row) * half + i] = static_cast<float>(std::sin(static_cast<double>(angle)));
+      }
+    }
+  }
+}
+
+bool Model::run() {
+  perform(fused_);
+  if (abort_.load()) return false;
+  if (!logitsDirect_) {
+    const int first = all_ ? 0 : rows_ - 1;
+    const size_t width = static_cast<size_t>(spec_.vocabSize);
+    std::memcpy(logits_, rowOf(spec_.logits, first), static_cast<size_t>(rows_ - first) * width * sizeof(float));
+  }
+  return true;
+}
+
+void Model::runOp(int index) {
+  perform({single_[static_cast<size_t>(index)]});
+}
+
+void Model::perform(const std::vector<Phase>& phases) {
+  struct Job {
+    Model* model;
+    const std::vector<Phase>* phases;
+  } job{this, &phases};
+  pool_->run(
+      [](void* context, int thread) {
+        const Job& work = *static_cast<Job*>(context);
+        Pool& pool = *work.model->pool_;
+        for (size_t i = 0; i < work.phases->size(); i++) {
+          work.model->performShare((*work.phases)[i], thread);
+          // The end of the job is a barrier of its own.
+          if (i + 1 < work.phases->size() && pool.barrier(work.model->abort_)) return;
+        }
+      },
+      &job);
+}
+
+void Model::performShare(const Phase& phase, int thread) {
+  const Op& op = opAt(phase.firstOp);
+  switch (phase.kind) {
+    case EMBED: return embed(op, thread);
+    case RMSNORM: return rmsnorm(op, thread);
+    case MATMUL: return matmul(phase, thread);
+    case ROPE: return rope(op, thread);
+    case ATTENTION: return attention(phase, thread);
+    default: return elementwise(op, thread);
+  }
+}
+
+/** An even share of `total` rows for a thread; borders are multiples of `unit`. */
+Model::Share Model::shareOf(int total, int unit, int thread) const {
+  const int64_t units = (total + unit - 1) / unit;
+  const int threads = pool_->threads();
+  const auto border = [&](int t) { return static_cast<int>(std::min<int64_t>(total, units * t / threads * unit)); };
+  return {border(thread), border(thread + 1)};
+}
+
+float* Model::rowAt(int buffer, int row) const {
+  if (buffer == spec_.logits && logitsDirect_) return logits_ + static_cast<size_t>(all_ ? row : 0) * static_cast<size_t>(spec_.vocabSize);
+  return rowOf(buffer, row);
+}
+
+void Model::embed(const Op& op, int thread) {
+  for (int row = thread; row < rows_; row += pool_->threads()) kernels_.decodeRow(weightAt(op.weight).matrix, tokens_[static_cast<size_t>(row)], rowOf(op.out, row));
+}
+
+void Model::rmsnorm(const Op& op, int thread) {
+  const int width = bufferWidth(op.out);
+  for (int row = thread; row < rows_; row += pool_->threads()) kernels_.rmsnorm(rowOf(op.out, row), rowOf(op.inputs[0], row), weightAt(op.weight).decoded.data(), width, op.eps);
+}
+
+void Model::elementwise(const Op& op, int thread) {
+  const int width = bufferWidth(op.out);
+  const auto function = op.kind == SWIGLU ? kernels_.swiglu : kernels_.add;
+  for (int row = thread; row < rows_; row += pool_->threads()) function(rowOf(op.out, row), rowOf(op.inputs[0], row), rowOf(op.inputs[1], row), width);
+}
+
+/** Rotates one head of one token by its position's angles. */
+void Model::rotate(const Op& op, int head, int row) {
+  const RopeTable& table = ropeTables_.find({op.headDim, op.theta})->second;
+  const int half = op.headDim / 2;
+  const float* cosines = table.cosines.data() + static_cast<size_t>(row) * static_cast<size_t>(half);
+  const float* sines = table.sines.data() + static_cast<size_t>(row) * static_cast<size_t>(half);
+  float* x = rowOf(op.inputs[0], row) + head * op.headDim;
+  const int step = op.interleaved ? 2 : 1, apart = op.interleaved ? 1 : half;
+  for (int i = 0; i < half; i++) {
+    const float a = x[i * step], b = x[i * step + apart];
+    x[i * step] = a * cosines[i] - b * sines[i];
+    x[i * step + apart] = a * sines[i] + b * cosines[i];
+  }
+}
+
+void Model::rope(const Op& op, int thread) {
+  for (int task = thread; task < rows_ * op.heads; task += pool_->threads()) rotate(op, task % op.heads, task / op.heads);
+}
+
+HeadCache Model::headCache(int layer, int kvHead) const {
+  const size_t positions = static_cast<size_t>(spec_.maxSeqLen), width = static_cast<size_t>(spec_.kvWidth);
+  float* keys = cache_.floats() + static_cast<size_t>(layer) * 2 * positions * width;
+  return {keys + static_cast<size_t>(kvHead) * positions, keys + positions * width + static_cast<size_t>(kvHead) * positions};
+}
+
+/** Appends one head's key and value of one token. */
+void Model::storeKeys(const Op& op, int kvHead, int row) {
+  const size_t dim = static_cast<size_t>(op.headDim), at = static_cast<size_t>(position_ + row) * dim;
+  const HeadCache cache = headCache(op.layer, kvHead * op.headDim);
+  std::memcpy(cache.keys + at, rowOf(op.inputs[1], row) + static_cast<size_t>(kvHead) * dim, dim * sizeof(float));
+  std::memcpy(cache.values + at, rowOf(op.inputs[2], row) + static_cast<size_t>(kvHead) * dim, dim * sizeof(float));
+}
+
+void Model::attendHead(const Op& op, int head, int row, int thread) {
+  const int kvHead = head / (op.heads / op.kvHeads);
+  const size_t at = static_cast<size_t>(head) * static_cast<size_t>(op.headDim);
+  kernels_.attend(rowOf(op.out, row) + at, rowOf(op.inputs[0], row) + at, headCache(op.layer, kvHead * op.headDim), position_ + row + 1, op.headDim,
+                  scratches_[static_cast<size_t>(thread)].attention.floats());
+}
+
+void Model::attention(const Phase& phase, int thread) {
+  const Op& op = opAt(phase.endOp - 1);
+  const int threads = pool_->threads(), perKv = op.heads / op.kvHeads;
+  const auto prepareKv = [&](int kvHead, int row) {
+    if (phase.ropeK >= 0) rotate(opAt(phase.ropeK), kvHead, row);
+    storeKeys(op, kvHead, row);
+  };
+  const auto attend = [&](int head, int row) {
+    if (phase.ropeQ >= 0) rotate(opAt(phase.ropeQ), head, row);
+    attendHead(op, head, row, thread);
+  };
+  // One token whose kv heads suffice for all threads: each thread does everything for its own, and nobody waits.
+  if (rows_ == 1 && op.kvHeads % threads == 0) {
+    const Share own = shareOf(op.kvHeads, 1, thread);
+    for (int kvHead = own.first; kvHead < own.end; kvHead++) {
+      prepareKv(kvHead, 0);
+      for (int head = kvHead * perKv; head < (kvHead + 1) * perKv; head++) attend(head, 0);
+    }
+    return;
+  }
+  for (int task = thread; task < rows_ * op.kvHeads; task += threads) prepareKv(task % op.kvHeads, task / op.kvHeads);
+  if (pool_->barrier(abort_)) return;
+  for (int task = thread; task < rows_ * op.heads; task += threads) attend(task % op.heads, task / op.heads);
+}
+
+/** The phase's input for one token: through its norm, into `room`, where it has one. */
+const float* Model::normed(const Phase& phase, int row, float* room) const {
+  const float* x = rowOf(opAt(phase.norm >= 0 ? phase.norm : phase.parts[0]).inputs[0], row);
+  if (phase.norm < 0) return x;
+  const Op& norm = opAt(phase.norm);
+  kernels_.rmsnorm(room, x, weightAt(norm.weight).decoded.data(), bufferWidth(norm.inputs[0]), norm.eps);
+  return room;
+}
+
+/** Stores results y of rows [firstRow, firstRow + rows) of a matrix for one token, with bias, addition or swiglu. `y` may be the place itself. */
+void Model::finish(const Phase& phase, int part, int row, int firstRow, int rows, float* y, float* gate) {
+  const auto addBias = [&](int matmul, float* values) {
+    const int bias = opAt(matmul).bias;
+    if (bias >= 0) kernels_.add(values, values, weightAt(bias).decoded.data() + firstRow, rows);
+  };
+  addBias(part, y);
+  if (phase.after < 0) {
+    float* out = rowAt(opAt(part).out, row) + firstRow;
+    if (out != y) std::memcpy(out, y, static_cast<size_t>(rows) * sizeof(float));
+    return;
+  }
+  const Op& after = opAt(phase.after);
+  float* out = rowOf(after.out, row) + firstRow;
+  if (after.kind == SWIGLU) {
+    addBias(phase.parts[0] == part ? phase.parts[1] : phase.parts[0], gate);
+    kernels_.swiglu(out, gate, y, rows);
+    return;
+  }
+  const int other = after.inputs[0] == opAt(part).out ? after.inputs[1] : after.inputs[0];
+  // The order of the op's operands does not matter to a sum of two.
+  kernels_.add(out, rowOf(other, row) + firstRow, y, rows);
+}
+
+void Model::matmul(const Phase& phase, int thread) {
+  const bool lastOnly = !all_ && phase.endOp == static_cast<int>(spec_.ops.size()) && phase.after < 0;
+  const int firstToken = lastOnly ? rows_ - 1 : 0;
+  if (rows_ - firstToken == 1) return matmulOne(phase, firstToken, thread);
+  if (useTiles(phase, rows_)) return matmulTiles(phase, thread);
+  matmulBatch(phase, thread);
+}
+
+/** One token: every thread prepares the input for itself, which takes less time than to wait for another. */
+void Model::matmulOne(const Phase& phase, int row, int thread) {
+  Scratch& scratch = scratches_[static_cast<size_t>(thread)];
+  const Matrix& first = matrixOf(phase.parts[0]);
+  Prepared x = preparedAt(scratch.prepared.bytes(), first.cols);
+  x.x = normed(phase, row, scratch.norm.floats());
+  if (first.int8Activations) kernels_.prepare(first.storage, x.x, first.cols, x);
+  forShare(phase, CHUNK_ROWS, thread, [&](int part, int gatePart, int firstRow, int rows) {
+    float* y = phase.after < 0 ? rowAt(opAt(part).out, row) + firstRow : scratch.rows.floats();
+    float* gate = scratch.rows.floats() + CHUNK_ROWS;
+    multiply(kernels_, matrixOf(part), firstRow, firstRow + rows, x, y);
+    if (gatePart >= 0) multiply(kernels_, matrixOf(gatePart), firstRow, firstRow + rows, x, gate);
+    finish(phase, part, row, firstRow, rows, y, gate);
+  });
+}
+
+/** Few tokens: a chunk of rows stays in the first cache while all tokens are multiplied by it. */
+void Model::matmulBatch(const Phase& phase, int thread) {
+  Scratch& scratch = scratches_[static_cast<size_t>(thread)];
+  const Matrix& first = matrixOf(phase.parts[0]);
+  const size_t normBytes = floatBytes(static_cast<size_t>(first.cols)), stride = normBytes + preparedBytes(first.cols);
+  const auto preparedOf = [&](int row) {
+    uint8_t* at = packed_.bytes() + static_cast<size_t>(row) * stride;
+    Prepared x = preparedAt(at + normBytes, first.cols);
+    x.x = phase.norm >= 0 ? reinterpret_cast<float*>(at) : rowOf(opAt(phase.parts[0]).inputs[0], row);
+    return x;
+  };
+  for (int row = thread; row < rows_; row += pool_->threads()) {
+    Prepared x = preparedOf(row);
+    normed(phase, row, const_cast<float*>(x.x));
+    if (first.int8Activations) kernels_.prepare(first.storage, x.x, first.cols, x);
+  }
+  if (pool_->barrier(abort_)) return;
+  forShare(phase, BATCH_CHUNK_ROWS, thread, [&](int part, int gatePart, int firstRow, int rows) {
+    float* y = scratch.rows.floats();
+    float* gate = y + CHUNK_ROWS;
+    for (int row = 0; row < rows_; row++) {
+      const Prepared x = preparedOf(row);
+      multiply(kernels_, matrixOf(part), firstRow, firstRow + rows, x, y);
+      if (gatePart >= 0) multiply(kernels_, matrixOf(gatePart), firstRow, firstRow + rows, x, gate);
+      finish(phase, part, row, firstRow, rows, y, gate);
+    }
+  });
+}
+
+/** Many tokens: weights are unpacked a tile of rows at a time. */
+void Model::matmulTiles(const Phase& phase, int thread) {
+  const Gemm& gemm = *kernels_.gemm;
+  Scratch& scratch = scratches_[static_cast<size_t>(thread)];
+  const Matrix& first = matrixOf(phase.parts[0]);
+  const size_t tileBytes = gemm.packedTileBytes(first);
+  const int tiles = (rows_ + gemm.tokensPerTile - 1) / gemm.tokensPerTile;
+  for (int tile = thread; tile < tiles; tile += pool_->threads()) {
+    const int firstToken = tile * gemm.tokensPerTile, tokens = std::min(gemm.tokensPerTile, rows_ - firstToken);
+    const float* x = rowOf(opAt(phase.parts[0]).inputs[0], firstToken);
+    if (phase.norm >= 0) {
+      for (int t = 0; t < tokens; t++) normed(phase, firstToken + t, scratch.rows.floats() + static_cast<size_t>(t) * static_cast<size_t>(first.cols));
+      x = scratch.rows.floats();
+    }
+    gemm.packTile(first, x, static_cast<size_t>(first.cols), tokens, packed_.bytes() + static_cast<size_t>(tile) * tileBytes);
+  }
+  if (pool_->barrier(abort_)) return;
+  const size_t results = static_cast<size_t>(tiles * gemm.tokensPerTile * gemm.rowsPerTile);
+  forShare(phase, gemm.rowsPerTile, thread, [&](int part, int gatePart, int firstRow, int rows) {
+    float* y = scratch.rows.floats();
+    float* gate = y + results;
+    gemm.multiply(matrixOf(part), firstRow, rows, packed_.bytes(), rows_, scratch.tile.bytes(), y);
+    if (gatePart >= 0) gemm.multiply(matrixOf(gatePart), firstRow, rows, packed_.bytes(), rows_, scratch.tile.bytes(), gate);
+    for (int row = 0; row < rows_; row++) {
+      const size_t at = static_cast<size_t>(row) * static_cast<size_t>(gemm.rowsPerTile);
+      finish(phase, part, row, firstRow, rows, y + at, gate + at);
+    }
+  });
+}
+
+/** Calls body(part, gatePart, firstRow, rows) for this thread's share of the phase's matrices, `chunk` rows or fewer at a time. */
+template <class Body> void Model::forShare(const Phase& phase, int chunk, int thread, const Body& body) {
+  const bool paired = phase.after >= 0 && opAt(phase.after).kind == SWIGLU;
+  if (paired) {
+    const bool firstIsGate = opAt(phase.parts[0]).out == opAt(phase.after).inputs[0];
+    const int gatePart = phase.parts[firstIsGate ? 0 : 1], part = phase.parts[firstIsGate ? 1 : 0];
+    const Share own = shareOf(matrixOf(part).rows, 16, thread);
+    for (int row = own.first; row < own.end; row += chunk) body(part, gatePart, row, std::min(chunk, own.end - row));
+    return;
+  }
+  int total = 0;
+  for (int part : phase.parts) total += matrixOf(part).rows;
+  const Share own = shareOf(total, 16, thread);
+  int before = 0;
+  for (int part : phase.parts) {
+    const int rows = matrixOf(part).rows;
+    const int first = std::max(0, own.first - before), end = std::min(rows, own.end - before);
+    for (int row = first; row < end; row += chunk) body(part, -1, row, std::min(chunk, end - row));
+    before += rows;
+  }
+}
+
+}  // namespace weightspec

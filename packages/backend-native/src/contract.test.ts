@@ -1,0 +1,23 @@
+/** The contract suite and the goldens on every instruction set that this machine has, with int8 and with f32 activations. */
+import { existsSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { backendContract } from '@weightspec/kernels/contract';
+import { engineGoldens } from '../../engine/src/testing/index.js';
+import { instructionSets, openBackend } from './index.js';
+
+const built = existsSync(new URL('../dist/weightspec.node', import.meta.url));
+
+describe.skipIf(built)('the native backend', () => {
+  it('says what would bring it where there is no addon', async () => {
+    await expect(openBackend()).rejects.toThrow(/^BACKEND_UNAVAILABLE: .*(compiler|npm run build)/);
+  });
+});
+
+for (const isa of built ? instructionSets() : []) {
+  for (const activations of ['int8', 'f32'] as const) {
+    const backend = await openBackend({ isa, activations, threads: 3 });
+    const named = { ...backend, id: `native ${isa}, ${activations} activations` };
+    backendContract({ describe, it, expect }, named, { activationBlock: (storage) => backend.activationBlock(storage) });
+    engineGoldens(named, { int8Activations: (storage) => backend.activationBlock(storage) !== undefined });
+  }
+}
