@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { additionGolden } from './addition-golden.js';
 import { codecsGolden } from './codecs-golden.js';
 import type { GoldenFiles } from './golden-files.js';
 import { opsGolden } from './ops-golden.js';
@@ -23,7 +24,7 @@ function repositoryRoot(): string {
 
 export const goldenFolder = join(repositoryRoot(), 'fixtures', 'golden');
 
-export const allGoldens = (): GoldenFiles => new Map([...reciteGolden(), ...tinySharedGolden(), ...tinyModelsGolden(), ...opsGolden(), ...codecsGolden(), ...tokenizersGolden(buildRecital().pieces)]);
+export const allGoldens = (): GoldenFiles => new Map([...reciteGolden(), ...tinySharedGolden(), ...tinyModelsGolden(), ...opsGolden(), ...codecsGolden(), ...tokenizersGolden(buildRecital().pieces), ...additionGolden(join(goldenFolder, 'addition'))]);
 
 /** Paths below fixtures/golden of every committed file. */
 export function committedPaths(): string[] {

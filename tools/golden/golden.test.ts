@@ -25,7 +25,7 @@ interface Manifest {
   readonly files: Readonly<Record<string, { readonly byteLength: number; readonly sha256: string }>>;
 }
 const committed = (path: string): Buffer => readFileSync(join(goldenFolder, path));
-const folders = ['recite', 'tiny-shared', 'llama-tiny', 'qwen1-tiny', 'qwen2-tiny', 'ops', 'codecs', 'tokenizers'];
+const folders = ['recite', 'tiny-shared', 'llama-tiny', 'qwen1-tiny', 'qwen2-tiny', 'ops', 'codecs', 'tokenizers', 'addition'];
 // The shape of the file is this project's own; the test below fails when a field is missing.
 const manifestOf = (folder: string): Manifest => JSON.parse(committed(`${folder}/manifest.json`).toString());
 
