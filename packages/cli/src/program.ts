@@ -34,6 +34,12 @@ function tokenIds(text: string): readonly number[] {
 /** An option that may be given several times. */
 const moreTokenIds = (text: string, before: readonly (readonly number[])[] | undefined): readonly (readonly number[])[] => [...(before ?? []), tokenIds(text)];
 
+/** A report's file; its ending is its format. */
+function moreReportFiles(path: string, before: readonly string[] | undefined): readonly string[] {
+  if (!/\.(json|sarif|html|xml|txt)$/i.test(path)) throw new InvalidArgumentError('Expected a name that ends in .json, .sarif, .html, .xml or .txt.');
+  return [...(before ?? []), path];
+}
+
 /** Bytes: 500000, 500kB, 5GB. Powers of ten, as transformers reads them. */
 function byteCount(text: string): number {
   const found = /^(\d+(?:\.\d+)?)\s*(k|M|G|T)?B?$/i.exec(text.trim());
@@ -89,7 +95,8 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .command('validate')
     .description('check files, folders or URLs; exit 1 when something is wrong')
     .argument('<target...>', 'files, folders or http(s) URLs')
-    .addOption(new Option('--format <format>', 'how to report').choices(['text', 'json', 'sarif', 'html']).default('text'))
+    .addOption(new Option('--format <format>', 'how to report').choices(['text', 'json', 'sarif', 'html', 'junit']).default('text'))
+    .addOption(new Option('--report <file>', 'write a report too, by its ending: .json, .sarif, .html, .xml (JUnit), .txt; may be given several times').argParser(moreReportFiles))
     .option('--strict', 'count warnings as errors')
     .option('--quiet', 'text: print only errors; no progress')
     .option('--max-errors <n>', 'exit 1 only when there are more errors than this', wholeNumber(0), 0)
@@ -189,6 +196,12 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .addOption(backendOption())
     .option('--threads <n>', 'for backends that have threads', wholeNumber(1))
     .action(action(async (model: string, options) => (await import('./commands/calibrate.js')).calibrateModel(model, options, terminal)));
+
+  program
+    .command('web')
+    .description('serve the page that validates, shows and runs files in a browser, to this machine only')
+    .option('--port <n>', 'default 8741, or any that is free when that is taken', wholeNumber(0))
+    .action(action(async (options) => (await import('./commands/web.js')).web(options, terminal)));
 
   program
     .command('explain')

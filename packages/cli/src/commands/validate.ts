@@ -1,8 +1,8 @@
 import { extname, join } from 'node:path';
 import { formats, validateFolder, validateSource, type FolderFile, type Report, type ReportOptions } from '@weightspec/formats';
-import { openSource } from '@weightspec/io/node';
+import { atomicFileSink, openSource } from '@weightspec/io/node';
 import { faultOf, reportFault } from '../faults.js';
-import { folderResolver, formatsBeside, isIndexFile } from '../folders.js';
+import { folderResolver, formatsBeside, isIndexFile, isUrl } from '../folders.js';
 import { inputsOf, type Input } from '../inputs.js';
 import { progressBar } from '../progress.js';
 import { withFolderFrames, withFrames, type CheckedFile, type FailedFile, type Findings, type UncheckedFile } from '../report/checked-file.js';
@@ -11,8 +11,12 @@ import { textReporter } from '../report/text.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
 import { version } from '../version.js';
 
+export type ReportFormat = 'text' | 'json' | 'sarif' | 'html' | 'junit';
+
 export interface ValidateCommandOptions {
-  readonly format: 'text' | 'json' | 'sarif' | 'html';
+  readonly format: ReportFormat;
+  /** Files that get a report too, each in the format of its ending. */
+  readonly report?: readonly string[];
   readonly strict?: boolean;
   readonly quiet?: boolean;
   /** More errors, or warnings, in all files together make the exit code 1. */
@@ -54,6 +58,7 @@ export async function validate(targets: readonly string[], options: ValidateComm
   const findings = { version: version(), files, unchecked, failed };
   if (reporter) terminal.stdout.write(unchecked.map(reporter.unchecked).join('') + reporter.total(findings));
   else terminal.stdout.write(await render(findings, options.format));
+  for (const path of options.report ?? []) await writeReport(path, findings);
   return exitCode(findings, targets, options, terminal);
 }
 
@@ -112,15 +117,31 @@ function whyLeftOut({ path, verdict, diagnostics }: Report): string | undefined 
   return found ? `${found.code}: ${found.message}` : 'no format claims it';
 }
 
-async function render(findings: Findings, format: 'json' | 'sarif' | 'html' | 'text'): Promise<string> {
+/** Findings in one of the formats, whole. */
+export async function render(findings: Findings, format: ReportFormat): Promise<string> {
   switch (format) {
     case 'json':
       return (await import('../report/json.js')).jsonReport(findings);
     case 'sarif':
       return (await import('../report/sarif.js')).sarifReport(findings);
-    default:
+    case 'html':
       return (await import('../report/html.js')).htmlReport(findings);
+    case 'junit':
+      return (await import('../report/junit.js')).junitReport(findings);
+    default: {
+      const reporter = textReporter(false);
+      return findings.files.map((file) => reporter.file(file)).join('') + findings.unchecked.map((file) => reporter.unchecked(file)).join('') + reporter.total(findings);
+    }
   }
+}
+
+const endings: Readonly<Record<string, ReportFormat>> = { '.json': 'json', '.sarif': 'sarif', '.html': 'html', '.xml': 'junit', '.txt': 'text' };
+
+/** The file appears when it is whole, and in place of no file that was checked. Throws IoError. */
+async function writeReport(path: string, findings: Findings): Promise<void> {
+  const sink = await atomicFileSink(path, { protect: findings.files.map(({ report }) => report.path).filter((checked) => !isUrl(checked)) });
+  await sink.write(new TextEncoder().encode(await render(findings, endings[extname(path).toLowerCase()] ?? 'text')));
+  await sink.commit();
 }
 
 function exitCode({ files, failed }: Findings, targets: readonly string[], { maxErrors = 0, maxWarnings = Infinity }: ValidateCommandOptions, { stderr }: Terminal): number {

@@ -1,20 +1,20 @@
-import type { Diagnostic } from '@weightspec/core';
-import type { Report } from '@weightspec/formats';
-import type { Findings } from './checked-file.js';
+import type { CodeEntry, Diagnostic } from '@weightspec/core';
+import { codeIndex, type CheckedFile, type Findings } from './checked-file.js';
 
 /** The JSON report of docs/cli.md. Stable: fields are only ever added. */
 export function jsonReport({ version, files, unchecked, failed }: Findings): string {
+  const codes = codeIndex();
   const document = {
     tool: { name: 'weightspec', version },
-    reports: files.map(({ report }) => jsonFile(report)),
+    reports: files.map((file) => jsonFile(file, codes)),
     ...(unchecked.length > 0 ? { notChecked: unchecked } : {}),
     ...(failed.length > 0 ? { failed } : {}),
   };
   return `${JSON.stringify(document, null, 2)}\n`;
 }
 
-function jsonFile(report: Report): object {
-  return { ...report, diagnostics: report.diagnostics.map((diagnostic) => jsonDiagnostic(diagnostic, report.path)) };
+function jsonFile({ report, frames }: CheckedFile, codes: ReadonlyMap<string, CodeEntry>): object {
+  return { ...report, diagnostics: report.diagnostics.map((diagnostic) => ({ ...jsonDiagnostic(diagnostic, report.path), clause: codes.get(diagnostic.code)?.clause, fields: frames.get(diagnostic)?.marked })) };
 }
 
 /** `source` is given only where it is not the file that the report is about. */

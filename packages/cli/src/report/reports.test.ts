@@ -99,12 +99,17 @@ describe('JSON report', () => {
     const document = JSON.parse(jsonReport({ ...findings(report([finding(), finding({ source: 'other', byteRange: undefined, hint: undefined })])), unchecked: [{ path: 'x', reason: 'y' }], failed: [{ path: 'z', code: 'IO_DENIED', message: 'no' }, { path: 'z', message: 'no' }] })) as { reports: object[] };
     validate(document);
     expect(validate.errors).toBeNull();
+    const first = finding();
+    const framed = { ...findings(), files: [{ report: report([first]), frames: new Map([[first, { lines: [], marked: [{ name: 'crc', record: 'a', byteRange: [0, 4] as const }] }]]) }] };
+    const withFields = JSON.parse(jsonReport(framed)) as { reports: { diagnostics: object[] }[] };
+    expect(validate(withFields)).toBe(true);
+    expect(withFields.reports[0]?.diagnostics[0]).toMatchObject({ fields: [{ name: 'crc', record: 'a', byteRange: [0, 4] }] });
     expect(validate({ ...document, reports: [{ ...document.reports[0], verdict: 'fine' }] })).toBe(false);
     expect(validate({ ...document, failed: [{ path: 'z' }] })).toBe(false);
   });
   it('gives byte ranges as two numbers and names the source only when it is another file', () => {
     const { reports } = JSON.parse(jsonReport(findings(report([finding(), finding({ source: 'shard' })])))) as { reports: { diagnostics: object[] }[] };
-    expect(reports[0]?.diagnostics[0]).toEqual({ code: 'FORMAT_GGUF', severity: 'error', message: 'this is a GGUF file', byteRange: [0, 4], hint: 'convert it' });
+    expect(reports[0]?.diagnostics[0]).toEqual({ code: 'FORMAT_GGUF', severity: 'error', message: 'this is a GGUF file', byteRange: [0, 4], hint: 'convert it', clause: 'specs/formats#F-2.7' });
     expect(reports[0]?.diagnostics[1]).toHaveProperty('source', 'shard');
   });
 });

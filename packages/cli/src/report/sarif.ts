@@ -8,7 +8,7 @@ import type { CodeEntry, Diagnostic, Severity } from '@weightspec/core';
 import { isUrl } from '../folders.js';
 import { codeIndex, type FailedFile, type Findings } from './checked-file.js';
 
-const levels: Readonly<Record<Severity, string>> = { error: 'error', warning: 'warning', info: 'note' };
+const levels: Readonly<Record<Severity, 'error' | 'warning' | 'note'>> = { error: 'error', warning: 'warning', info: 'note' };
 
 /** A relative path stays relative (3.4.4), so that a report means the same on another machine. */
 export function artifactUri(path: string): string {
@@ -17,7 +17,7 @@ export function artifactUri(path: string): string {
   return path.replaceAll('\\', '/').split('/').map(encodeURIComponent).join('/');
 }
 
-function rule(id: string, entry: CodeEntry): object {
+function rule(id: string, entry: CodeEntry) {
   return {
     id,
     shortDescription: { text: entry.summary },
@@ -28,7 +28,7 @@ function rule(id: string, entry: CodeEntry): object {
   };
 }
 
-function result(diagnostic: Diagnostic, ruleIndex: number): object {
+function result(diagnostic: Diagnostic, ruleIndex: number) {
   const { code, severity, message, source, byteRange, pointer, hint } = diagnostic;
   const region = byteRange && { byteOffset: byteRange[0], byteLength: Math.max(0, byteRange[1] - byteRange[0]) };
   return {
@@ -46,14 +46,15 @@ function result(diagnostic: Diagnostic, ruleIndex: number): object {
 }
 
 /** 3.58: what kept the tool from finishing, as opposed to what it found. */
-const notification = ({ path, code, message }: FailedFile): object => ({
+const notification = ({ path, code, message }: FailedFile) => ({
   ...(code === undefined ? {} : { descriptor: { id: code } }),
-  level: 'error',
+  level: 'error' as const,
   message: { text: message },
   locations: [{ physicalLocation: { artifactLocation: { uri: artifactUri(path) } } }],
 });
 
-export function sarifReport({ version, files, unchecked, failed }: Findings): string {
+/** The log as an object; a test compares its type with the standard's. */
+export function sarifLog({ version, files, unchecked, failed }: Findings) {
   const index = codeIndex();
   const used = [...new Set(files.flatMap(({ report }) => report.diagnostics.map(({ code }) => code)))].filter((code) => index.has(code)).toSorted();
   const rules = used.flatMap((code) => {
@@ -62,7 +63,7 @@ export function sarifReport({ version, files, unchecked, failed }: Findings): st
   });
   const run = {
     tool: { driver: { name: 'weightspec', version, rules } },
-    columnKind: 'utf16CodeUnits',
+    columnKind: 'utf16CodeUnits' as const,
     artifacts: files.map(({ report }) => ({
       location: { uri: artifactUri(report.path) },
       length: report.stats.fileSize,
@@ -72,5 +73,7 @@ export function sarifReport({ version, files, unchecked, failed }: Findings): st
     results: files.flatMap(({ report }) => report.diagnostics.map((diagnostic) => result(diagnostic, used.indexOf(diagnostic.code)))),
     ...(unchecked.length > 0 ? { properties: { notChecked: unchecked } } : {}),
   };
-  return `${JSON.stringify({ $schema: 'https://json.schemastore.org/sarif-2.1.0.json', version: '2.1.0', runs: [run] }, null, 2)}\n`;
+  return { $schema: 'https://json.schemastore.org/sarif-2.1.0.json', version: '2.1.0' as const, runs: [run] };
 }
+
+export const sarifReport = (findings: Findings): string => `${JSON.stringify(sarifLog(findings), null, 2)}\n`;
