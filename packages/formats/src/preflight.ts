@@ -15,9 +15,6 @@ export interface Preflight {
 /** Tables and masks that old savers kept among the weights and that every loader ignores. */
 const ignorable = /(rotary_emb\.inv_freq|attn\.masked_bias|attn\.bias_mask|^rope\.freqs)$/;
 
-/** A list of more layers than any model has would only exhaust memory. */
-const MAX_LAYERS = 4096;
-
 /** Compares the tensors of `checkpoint` with what the configuration beside it implies. `configSource` names the configuration. */
 export function checkAgainstConfig(checkpoint: Checkpoint, beside: BesideModel, configSource: string): Preflight {
   const names = nameSchemeOf(checkpoint.tensors.map(({ name }) => name));
@@ -32,7 +29,7 @@ export function checkAgainstConfig(checkpoint: Checkpoint, beside: BesideModel, 
     findings.add('FOLDER_CONFIG_UNCHECKED', { message: error.problems.join('; ') });
     return { diagnostics: findings.diagnostics(), checked: [], notChecked: ['whether the weights fit the configuration: its model is not known here'], ...(vocabSize === undefined ? {} : { vocabSize }) };
   }
-  const nonsense = config.layers > MAX_LAYERS ? [`${config.layers} layers`] : checkDecoderConfig(config);
+  const nonsense = checkDecoderConfig(config);
   if (nonsense.length > 0) {
     findings.add('FOLDER_CONFIG_INVALID', { message: nonsense.join('; ') });
     return { diagnostics: findings.diagnostics(), checked: [], notChecked: ['whether the weights fit the configuration: it contradicts itself'], ...(vocabSize === undefined ? {} : { vocabSize }) };

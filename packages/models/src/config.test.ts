@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { decoderConfigFromHf, decoderConfigFromMeta, describeModel, metaHiddenDim, stopTokensFromHf } from './index.js';
+import { checkDecoderConfig, decoderConfigFromHf, decoderConfigFromMeta, decoderProgram, describeModel, metaHiddenDim, stopTokensFromHf } from './index.js';
 
 const llama2 = { model_type: 'llama', hidden_size: 4096, intermediate_size: 11008, num_hidden_layers: 32, num_attention_heads: 32, num_key_value_heads: 32, vocab_size: 32000, rms_norm_eps: 1e-5, max_position_embeddings: 4096, hidden_act: 'silu', rope_scaling: null, tie_word_embeddings: false, eos_token_id: 2 };
 const qwen2 = { model_type: 'qwen2', hidden_size: 896, intermediate_size: 4864, num_hidden_layers: 24, num_attention_heads: 14, num_key_value_heads: 2, vocab_size: 151936, rms_norm_eps: 1e-6, max_position_embeddings: 131072, rope_theta: 1e6, sliding_window: 131072, use_sliding_window: false, tie_word_embeddings: true };
@@ -29,6 +29,7 @@ describe('decoderConfigFromHf', () => {
   it.each<readonly [string, object, RegExp]>([
     ['RoPE scaling', { ...llama2, rope_scaling: { rope_type: 'llama3', factor: 8 } }, /rope_scaling of the type "llama3"/],
     ['RoPE scaling of older files', { ...llama2, rope_scaling: { type: 'linear', factor: 2 } }, /rope_scaling of the type "linear"/],
+    ['RoPE scaling of a type nested deeper than the stack', { ...llama2, rope_scaling: { type: JSON.parse(`${'['.repeat(20_000)}${']'.repeat(20_000)}`) as unknown } }, /rope_scaling of the type an object or array/],
     ['RoPE scaling of v5', { ...qwen2, rope_parameters: { rope_type: 'yarn', rope_theta: 1e6 } }, /rope_parameters of the type "yarn"/],
     ['sliding windows', { ...qwen2, use_sliding_window: true }, /use_sliding_window/],
     ['another activation', { ...llama2, hidden_act: 'gelu' }, /activation gelu/],
@@ -47,6 +48,15 @@ describe('decoderConfigFromHf', () => {
   });
   it('finds one stop id or several', () => {
     expect([stopTokensFromHf(llama2), stopTokensFromHf({ eos_token_id: [128001, 128009] }), stopTokensFromHf(qwen1), stopTokensFromHf(null)]).toEqual([[2], [128001, 128009], [], []]);
+  });
+});
+
+describe('checkDecoderConfig', () => {
+  it('lets 4096 layers pass and refuses one more, so that no list of ops exhausts memory', () => {
+    const problems = (layers: number) => checkDecoderConfig({ ...decoderConfigFromHf(llama2), layers });
+    expect(problems(4096)).toEqual([]);
+    expect(problems(4097)).toEqual(['there are 4097 layers; the limit is 4096']);
+    expect(() => decoderProgram({ ...decoderConfigFromHf(llama2), layers: 2 ** 32 })).toThrow(/^MODEL_CONFIG: .*4294967296 layers/);
   });
 });
 

@@ -23,10 +23,14 @@ export interface DecoderConfig {
   readonly tiedEmbeddings: boolean;
 }
 
+/** Far above any real model: a list of the ops of more layers would only exhaust memory. */
+export const MAX_LAYERS = 4096;
+
 /** What is wrong with `config`, in words; empty when a program can be built from it. */
 export function checkDecoderConfig(config: DecoderConfig): string[] {
   const counts = ['dim', 'hiddenDim', 'layers', 'heads', 'kvHeads', 'headDim', 'vocabSize', 'maxSeqLen'] as const;
   const problems = counts.filter((name) => !Number.isSafeInteger(config[name]) || config[name] < 1).map((name) => `${name} is ${config[name]}, not a positive integer`);
+  if (config.layers > MAX_LAYERS) problems.push(`there are ${config.layers} layers; the limit is ${MAX_LAYERS}`);
   if (config.heads % config.kvHeads !== 0) problems.push(`${config.kvHeads} kv heads do not divide ${config.heads} heads`);
   if (config.headDim % 2 !== 0) problems.push(`headDim ${config.headDim} is odd, and RoPE rotates pairs`);
   if (!(config.normEps >= 0)) problems.push(`normEps is ${config.normEps}`);

@@ -56,12 +56,15 @@ function llamaConfig(read: FieldReader, architecture: 'llama' | 'qwen2'): Decode
   };
 }
 
+/** A field's value for a message. What is nested is not spelled out: it may be deeper than the stack. */
+const shown = (value: unknown): string => (typeof value === 'object' ? 'an object or array' : JSON.stringify(value));
+
 /** rope_parameters.rope_theta (v5) or rope_theta (before); 10000 where neither is, as in the first Llama's files. */
 function ropeTheta(read: FieldReader): number {
   const parameters = new FieldReader('config.json rope_parameters', read.object('rope_parameters'));
   for (const [key, { rope_type, type }] of [['rope_parameters', read.object('rope_parameters')], ['rope_scaling', read.object('rope_scaling')]] as const) {
     const kind = rope_type ?? type ?? 'default';
-    read.expect(kind === 'default', `${key} of the type ${JSON.stringify(kind)} is not supported`);
+    read.expect(kind === 'default', `${key} of the type ${shown(kind)} is not supported`);
   }
   return parameters.has('rope_theta') ? parameters.number('rope_theta') : read.number('rope_theta', 10000);
 }
