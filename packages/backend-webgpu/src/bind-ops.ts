@@ -151,7 +151,7 @@ export class OpBinder {
 
   #attention(op: OpOf<'attention'>): DispatchSpec[] {
     const { heads, kvHeads, headDim, layer } = op;
-    const bytes = 4 * attentionWorkgroupFloats(headDim);
+    const bytes = 4 * attentionWorkgroupFloats(headDim, this.gpu.abilities);
     if (bytes > WORKGROUP_BYTES) throw new BackendError('BACKEND_FAILED', `attention heads of ${headDim} need ${bytes} bytes of workgroup memory; maxComputeWorkgroupStorageSize is ${WORKGROUP_BYTES}`);
     const kvWidth = kvHeads * headDim;
     const { memory } = this;

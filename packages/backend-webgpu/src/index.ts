@@ -14,6 +14,8 @@ export interface OpenOptions {
   readonly maxBufferBytes?: number;
   /** Whether to use subgroup operations where the adapter has them. Default true. */
   readonly subgroups?: boolean;
+  /** Invocations of a workgroup in kernels that reduce, a power of two, at least 4. Default 64; 4 on a CPU that plays the GPU. */
+  readonly invocations?: number;
 }
 
 export interface WebGpuBackend extends Backend {

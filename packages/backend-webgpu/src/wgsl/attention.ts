@@ -1,6 +1,6 @@
 /** Attention over a cache of keys and values [position, kvWidth] on the device. */
 import type { SharingKernel } from './elementwise.js';
-import { distinctOperands, kernel, type Abilities, type Kernel } from './kernel.js';
+import { abilitiesName, distinctOperands, kernel, type Abilities, type Kernel } from './kernel.js';
 import { reduction } from './reduce.js';
 
 /** Copies the rows of k and v to their positions in the layer's cache. Strides in elements. */
@@ -24,14 +24,11 @@ export function storeKernel(op: { readonly k: string; readonly v: string }): Sha
   };
 }
 
-/** Positions that a workgroup looks at together: one score an invocation. */
-const TILE_POSITIONS = 64;
-
-/** f32 of workgroup memory that a head of `headDim` takes, at most. */
-export const attentionWorkgroupFloats = (headDim: number): number => 2 * headDim + 3 * TILE_POSITIONS;
+/** f32 of workgroup memory that a head of `headDim` takes. */
+export const attentionWorkgroupFloats = (headDim: number, { invocations }: Abilities): number => 2 * headDim + 3 * invocations;
 
 /**
- * out = softmax(q kᵀ / sqrt(headDim)) v over positions ≤ own, by tiles of positions with a running maximum (Milakov and Gimelshein,
+ * out = softmax(q kᵀ / sqrt(headDim)) v over positions ≤ own, one position an invocation at a time, with a running maximum (Milakov and Gimelshein,
  * Online normalizer calculation for softmax, 2018). One workgroup a head and token; an element of the sum belongs to one invocation.
  * When the maximum rises, sums of values and of weights are scaled by the same number, so that its error is that of the earlier
  * weights alone, and no larger than exp's for the range of the scores. Strides in elements.
@@ -47,14 +44,14 @@ export function attentionKernel(op: { readonly q: string; readonly out: string }
       }`
     : `for (var d = 0u; d < ${headDim}u; d++) { score += query[d] * keys[keyAt + d]; }`;
   const attend: Kernel = kernel({
-    name: `attention, heads of ${headDim}, ${bindings.map(({ name }) => name).join(' ')}${abilities.subgroups ? ', subgroups' : ''}`,
+    name: `attention, heads of ${headDim}, ${bindings.map(({ name }) => name).join(' ')}${abilitiesName(abilities)}`,
     bindings: [{ name: 'keys', type: quads ? 'vec4<f32>' : 'f32', access: 'read' }, { name: 'values', type: 'f32', access: 'read' }, ...bindings],
     constants: [['heads', 'u32'], ['headsPerKv', 'u32'], ['kvWidth', 'u32'], ['qStride', 'u32'], ['outStride', 'u32'], ['scale', 'f32']],
-    workgroupSize: TILE_POSITIONS,
+    workgroupSize: abilities.invocations,
     reductions: [sum, max],
     declarations: `var<workgroup> query: array<f32, ${headDim}>;
 var<workgroup> attended: array<f32, ${headDim}>;
-var<workgroup> weights: array<f32, ${TILE_POSITIONS}>;
+var<workgroup> weights: array<f32, WORKGROUP>;
 const LOWEST = -3.0e38;`,
     body: `  if (group >= batch.rowCount * op.heads) { return; }
   let row = batch.firstRow + group / op.heads;

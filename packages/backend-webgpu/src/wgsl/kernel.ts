@@ -27,10 +27,16 @@ export interface Binding {
   readonly access: Access;
 }
 
-/** Subgroup operations need the device feature `subgroups` and the language feature `subgroup_id`. */
+/** What kernels that reduce over a workgroup are made for. */
 export interface Abilities {
+  /** Subgroup operations need the device feature `subgroups` and the language feature `subgroup_id`. */
   readonly subgroups: boolean;
+  /** Invocations of a workgroup, a power of two. */
+  readonly invocations: number;
 }
+
+/** What `abilities` add to a kernel's name. */
+export const abilitiesName = ({ subgroups, invocations }: Abilities): string => `, ${invocations} invocations${subgroups ? ', subgroups' : ''}`;
 
 /** What one dispatch works on: `rowCount` buffer rows from `firstRow`; row r stands at position `position + r`. */
 const batch = 'struct Batch { rowCount: u32, firstRow: u32, position: u32, unused: u32 }';

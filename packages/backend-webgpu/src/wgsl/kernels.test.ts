@@ -27,7 +27,7 @@ const kernelsWith = (abilities: Abilities): Kernel[] => [
   ropeKernel('halves'),
   roundActivationsKernel(abilities),
 ];
-const kernels = new Map([...kernelsWith({ subgroups: true }), ...kernelsWith({ subgroups: false })].map((kernel) => [kernel.code, kernel]));
+const kernels = new Map([...kernelsWith({ subgroups: true, invocations: 64 }), ...kernelsWith({ subgroups: false, invocations: 64 }), ...kernelsWith({ subgroups: true, invocations: 4 })].map((kernel) => [kernel.code, kernel]));
 
 async function nullGpu(): Promise<Gpu | string> {
   try {

@@ -3,7 +3,7 @@
  * x and W are filled up with zeros to whole units.
  */
 import { decodedQuad, decoderOf, matrixConstants, type Decoder } from './decode.js';
-import { kernel, type Abilities, type Binding, type Kernel } from './kernel.js';
+import { abilitiesName, kernel, type Abilities, type Binding, type Kernel } from './kernel.js';
 import { reduction } from './reduce.js';
 import type { UnitKind } from '../weights/layout.js';
 
@@ -28,15 +28,15 @@ function addUnit(decoder: Decoder, r: number): string {
     sums[${r}] += ${decoder.hasMinimum ? `${scaled} + factors${r}.y * xSum` : scaled};`;
 }
 
-/** One token: each invocation takes every 64th unit of four rows. */
+/** One token: the invocations of a workgroup share the units of four rows. */
 export function matvecKernel(kind: UnitKind, biased: boolean, abilities: Abilities): Kernel {
   const decoder = decoderOf(kind);
   const sum = reduction('sum4', abilities);
   return kernel({
-    name: `matvec by ${kind}${biased ? ' with bias' : ''}${abilities.subgroups ? ', subgroups' : ''}`,
+    name: `matvec by ${kind}${biased ? ' with bias' : ''}${abilitiesName(abilities)}`,
     bindings: [...decoder.bindings, ...xAndOut(biased)],
     constants,
-    workgroupSize: 64,
+    workgroupSize: abilities.invocations,
     reductions: [sum],
     declarations: decoder.code,
     body: `  let row = group * ${ROWS_PER_GROUP}u;

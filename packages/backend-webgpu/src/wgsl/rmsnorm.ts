@@ -1,5 +1,5 @@
 import type { SharingKernel } from './elementwise.js';
-import { distinctOperands, kernel, type Abilities } from './kernel.js';
+import { abilitiesName, distinctOperands, kernel, type Abilities } from './kernel.js';
 import { reduction } from './reduce.js';
 
 /** out = x / sqrt(mean(x²) + eps) · weight; one workgroup a row. `stride` in quads, `width` in elements. */
@@ -10,10 +10,10 @@ export function rmsnormKernel(op: { readonly x: string; readonly out: string }, 
   return {
     buffers,
     kernel: kernel({
-      name: `rmsnorm ${bindings.map(({ name }) => name).join(' ')}${abilities.subgroups ? ', subgroups' : ''}`,
+      name: `rmsnorm ${bindings.map(({ name }) => name).join(' ')}${abilitiesName(abilities)}`,
       bindings: [{ name: 'weight', type, access: 'read' }, ...bindings],
       constants: [['width', 'u32'], ['stride', 'u32'], ['eps', 'f32']],
-      workgroupSize: 128,
+      workgroupSize: abilities.invocations,
       reductions: [sum],
       body: `  if (group >= batch.rowCount) { return; }
   let start = (batch.firstRow + group) * op.stride;

@@ -7,16 +7,16 @@
  * rounds it to f32 first; the two differ only for quotients within 2^-25 of a tie. NaN and infinities are not provided for:
  * WGSL may assume that there are none.
  */
-import { kernel, type Abilities, type Kernel } from './kernel.js';
+import { abilitiesName, kernel, type Abilities, type Kernel } from './kernel.js';
 import { reduction } from './reduce.js';
 
 export function roundActivationsKernel(abilities: Abilities): Kernel {
   const max = reduction('max', abilities);
   return kernel({
-    name: `round activations${abilities.subgroups ? ', subgroups' : ''}`,
+    name: `round activations${abilitiesName(abilities)}`,
     bindings: [{ name: 'x', type: 'f32', access: 'read' }, { name: 'out', type: 'f32', access: 'write' }],
     constants: [['stride', 'u32']],
-    workgroupSize: 128,
+    workgroupSize: abilities.invocations,
     reductions: [max],
     declarations: `fn significand(value: f32) -> u32 { return (bitcast<u32>(value) & 0x7fffffu) | 0x800000u; }
 fn exponent(value: f32) -> i32 { return i32((bitcast<u32>(value) >> 23u) & 255u); }
