@@ -10,7 +10,8 @@ const floors = [
   ['sharded-index', 'models', 'kernels'],
   ['formats', 'engine', 'backend-wasm', 'backend-native', 'backend-webgpu'],
   ['convert', 'smoothquant', 'conformance'],
-  ['cli', 'web'],
+  ['web'],
+  ['cli'],
 ];
 const testOnly = new Set(['oracles']);
 const topLevel = new Set(['package.json', 'package-lock.json', 'turbo.json', 'packages', 'specs', 'fixtures', 'tools', 'docs', 'README.md', 'CONTRIBUTING.md', 'CHANGELOG.md', 'LICENSE', 'node_modules']);

@@ -198,6 +198,12 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .action(action(async (model: string, options) => (await import('./commands/calibrate.js')).calibrateModel(model, options, terminal)));
 
   program
+    .command('web')
+    .description('serve the page that validates, shows and runs files in a browser, to this machine only')
+    .option('--port <n>', 'default 8741, or any that is free when that is taken', wholeNumber(0))
+    .action(action(async (options) => (await import('./commands/web.js')).web(options, terminal)));
+
+  program
     .command('explain')
     .description('say what a diagnostic code means and what to do')
     .argument('<code>')

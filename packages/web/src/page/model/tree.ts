@@ -1,0 +1,42 @@
+import { groupBy } from './group-by.js';
+
+/** Tensors as a tree of bytes: layers, and what is in each. */
+export interface TreeTensor {
+  readonly name: string;
+  readonly byteLength: number;
+}
+
+export interface TreeNode {
+  readonly label: string;
+  readonly byteLength: number;
+  /** Of a leaf: the tensor's whole name. */
+  readonly tensor?: string;
+  readonly role: Role;
+  readonly children?: readonly TreeNode[];
+}
+
+/** What a tensor is for, by the names of Meta, Hugging Face and Qwen. */
+export const roles = ['embedding', 'attention', 'feed-forward', 'norm', 'other'] as const;
+export type Role = (typeof roles)[number];
+
+const patterns: readonly (readonly [Role, RegExp])[] = [
+  ['norm', /norm|(^|\.)ln_/],
+  ['embedding', /embed|(^|\.)wte\b|lm_head|^output\./],
+  ['attention', /attn|attention/],
+  ['feed-forward', /mlp|feed_forward|ffn/],
+];
+
+export const roleOf = (name: string): Role => patterns.find(([, pattern]) => pattern.test(name))?.[0] ?? 'other';
+
+/** Up to the first number that is a part of its own: `model.layers.12`. */
+const layer = /^((?:[^.]+\.)*?\d+)\.(.+)$/;
+
+export function treeOf(tensors: readonly TreeTensor[]): TreeNode[] {
+  const groups = groupBy(tensors, ({ name }) => layer.exec(name)?.[1] ?? '');
+  const leaf = ({ name, byteLength }: TreeTensor): TreeNode => ({ label: layer.exec(name)?.[2] ?? name, byteLength, tensor: name, role: roleOf(name) });
+  return [...groups].flatMap(([group, inside]): TreeNode[] => {
+    const children = inside.map(leaf);
+    if (group === '') return children;
+    return [{ label: group, byteLength: inside.reduce((sum, { byteLength }) => sum + byteLength, 0), role: 'other', children }];
+  });
+}

@@ -1,0 +1,152 @@
+import { useCallback, useEffect, useState } from 'preact/hooks';
+import type { ByteRange } from '@weightspec/core';
+import { itemsOf, type ChosenFile, type Item } from '../model/items.js';
+import { connectInspector, inspector } from '../threads.js';
+import { faultOf } from '../workers/faults.js';
+import type { Fault, View } from '../workers/protocol.js';
+import { Bytes } from './bytes.js';
+import { filesOfDrop } from './drop.js';
+import { FaultMessage } from './fault.js';
+import { Findings } from './findings.js';
+import { Opener } from './opener.js';
+import { Run } from './run.js';
+import { Summary } from './summary.js';
+import { Tensors } from './tensors.js';
+
+type Phase =
+  | { readonly kind: 'start' }
+  | { readonly kind: 'opening'; readonly name: string }
+  | { readonly kind: 'failed'; readonly fault: Fault }
+  | { readonly kind: 'open'; readonly item: Item; readonly view: View };
+
+/** Bytes to look at. */
+export interface Selection {
+  readonly file: string;
+  readonly byteRange: ByteRange;
+}
+
+/** A folder may hold many files that are no model. */
+const MOST_TRIED = 8;
+
+const sizeOf = (item: Item): number => (item.kind === 'folder' ? Infinity : item.kind === 'file' ? item.file.blob.size : 0);
+
+/** Opens the folder that is a model, or else the largest file with tensors in it, or else the largest. */
+async function openLikeliest(items: readonly Item[]): Promise<{ item: Item; view: View }> {
+  const likely = items.toSorted((a, b) => sizeOf(b) - sizeOf(a)).slice(0, MOST_TRIED);
+  for (const item of likely) {
+    const view = await inspector.open(item);
+    if (view.tensors.length > 0 || items.length === 1) return { item, view };
+  }
+  return { item: likely[0]!, view: await inspector.open(likely[0]!) };
+}
+
+export function App() {
+  const [phase, setPhase] = useState<Phase>({ kind: 'start' });
+  const [items, setItems] = useState<readonly Item[]>([]);
+  const [selection, setSelection] = useState<Selection>();
+  const [tensor, setTensor] = useState<string>();
+
+  const show = useCallback(async (name: string, open: () => Promise<{ item: Item; view: View }>) => {
+    setPhase({ kind: 'opening', name });
+    setSelection(undefined);
+    setTensor(undefined);
+    try {
+      const { item, view } = await open();
+      setPhase({ kind: 'open', item, view });
+    } catch (error) {
+      setPhase({ kind: 'failed', fault: faultOf(error) });
+    }
+  }, []);
+
+  const openFiles = useCallback(async (files: readonly ChosenFile[]) => {
+    const found = itemsOf(files);
+    if (found.length === 0) return;
+    setItems(found);
+    await show(found.length === 1 ? found[0]!.name : `${files.length} files`, () => openLikeliest(found));
+  }, [show]);
+
+  const openItem = useCallback(async (item: Item) => show(item.name, async () => ({ item, view: await inspector.open(item) })), [show]);
+
+  const openUrl = useCallback(async (url: string) => {
+    const item: Item = { kind: 'url', name: url, url };
+    setItems([item]);
+    await show(url, async () => {
+      await connectInspector();
+      return { item, view: await inspector.open(item) };
+    });
+  }, [show]);
+
+  const dragging = useDrop(openFiles);
+  const open = phase.kind === 'open' ? phase : undefined;
+  return (
+    <>
+      <header class="top">
+        <h1><span class="mark" aria-hidden="true">W</span>Weightspec</h1>
+        <p>Is this weight file right? Checked, shown and run in this browser. Nothing leaves your machine.</p>
+      </header>
+      <main>
+        <Opener compact={phase.kind !== 'start'} onFiles={openFiles} onUrl={openUrl} />
+        {phase.kind === 'start' && <Intro />}
+        <div role="status" class="status">{phase.kind === 'opening' ? `Opening ${phase.name} …` : ''}</div>
+        {phase.kind === 'failed' && <FaultMessage fault={phase.fault} title="This could not be opened" />}
+        {items.length > 1 && phase.kind !== 'opening' && (
+          <label class="pick">Looking at
+            <select value={open ? items.indexOf(open.item) : -1} onChange={(event) => void openItem(items[Number(event.currentTarget.value)]!)}>
+              {items.map((item, index) => <option key={index} value={index}>{item.name}</option>)}
+            </select>
+          </label>
+        )}
+        {open && (
+          <>
+            <Summary view={open.view} onChecked={(checked) => setPhase({ ...open, view: { ...open.view, ...checked } })} />
+            <div class="columns">
+              <Findings view={open.view} selection={selection} onSelect={setSelection} />
+              <Bytes view={open.view} selection={selection} onTensor={setTensor} />
+            </div>
+            {open.view.tensors.length > 0 && <Tensors key={open.item} view={open.view} selected={tensor} onSelect={setTensor} onBytes={setSelection} />}
+            {open.view.tensors.length > 0 && <Run key={open.item} item={open.item} />}
+          </>
+        )}
+      </main>
+      <footer>
+        <p>The same readers, checks and engines as the <code>weightspec</code> command. Files of any size open at once: they are read in slices, and only by this page.</p>
+      </footer>
+      {dragging && <div class="drag" aria-hidden="true">Let go to open</div>}
+    </>
+  );
+}
+
+function Intro() {
+  return (
+    <ul class="intro">
+      <li class="card"><h2>What is wrong, and where</h2><p>Format, variant, the tool that wrote it; every finding over its bytes, with the clause of the specification that it breaks and what to do.</p></li>
+      <li class="card"><h2>What is inside</h2><p>Every tensor by size, its bytes, a histogram of its values, and what storing it as F16, Q8_0 or Q4_0 would change.</p></li>
+      <li class="card"><h2>Whether it means what it should</h2><p>Runs the model here, on WebGPU or WebAssembly. A rotated layout or a swapped matrix babbles; a right file reads well.</p></li>
+    </ul>
+  );
+}
+
+/** Files may be dropped anywhere. Returns whether some are over the page. */
+function useDrop(onFiles: (files: readonly ChosenFile[]) => Promise<void>): boolean {
+  const [dragging, setDragging] = useState(false);
+  useEffect(() => {
+    const over = (event: DragEvent): void => {
+      event.preventDefault();
+      setDragging(true);
+    };
+    const leave = (event: DragEvent): void => {
+      if (!event.relatedTarget) setDragging(false);
+    };
+    const drop = (event: DragEvent): void => {
+      event.preventDefault();
+      setDragging(false);
+      if (event.dataTransfer) void filesOfDrop(event.dataTransfer).then(onFiles);
+    };
+    const controller = new AbortController();
+    addEventListener('dragover', over, controller);
+    addEventListener('dragleave', leave, controller);
+    addEventListener('drop', drop, controller);
+    return () => controller.abort();
+  }, [onFiles]);
+  return dragging;
+}

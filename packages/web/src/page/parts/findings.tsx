@@ -1,0 +1,59 @@
+import { useState } from 'preact/hooks';
+import type { Diagnostic } from '@weightspec/core';
+import { grouped } from '@weightspec/formats';
+import type { View } from '../workers/protocol.js';
+import type { Selection } from './app.js';
+import { Clause } from './clauses.js';
+
+interface FindingsProps {
+  readonly view: View;
+  readonly selection?: Selection;
+  readonly onSelect: (selection: Selection) => void;
+}
+
+const MOST_SHOWN = 200;
+
+export function Findings({ view, onSelect }: FindingsProps) {
+  const { diagnostics, stats } = view.report;
+  const [chosen, setChosen] = useState<Diagnostic>();
+  const choose = (diagnostic: Diagnostic): void => {
+    setChosen(chosen === diagnostic ? undefined : diagnostic);
+    if (diagnostic.byteRange && view.files.some(({ name }) => name === diagnostic.source)) onSelect({ file: diagnostic.source, byteRange: diagnostic.byteRange });
+  };
+  const shown = diagnostics.slice(0, MOST_SHOWN);
+  return (
+    <section class="card findings" aria-labelledby="findings-title">
+      <h2 id="findings-title">Findings <span class="count">{grouped(stats.limits.diagnosticsFound)}</span></h2>
+      {diagnostics.length === 0 && <p class="dim">Nothing to report about what was checked.</p>}
+      <ul>
+        {shown.map((diagnostic, index) => (
+          <li key={index} class={`finding ${diagnostic.severity}`}>
+            <button type="button" aria-expanded={chosen === diagnostic} onClick={() => choose(diagnostic)}>
+              <span class="severity">{diagnostic.severity}</span> <b>{diagnostic.code}</b>
+              <span class="message">{diagnostic.message}</span>
+              <Where diagnostic={diagnostic} path={view.report.path} />
+            </button>
+            {chosen === diagnostic && <Explanation diagnostic={diagnostic} view={view} />}
+          </li>
+        ))}
+      </ul>
+      {diagnostics.length > shown.length && <p class="dim">… and {grouped(stats.limits.diagnosticsFound - shown.length)} more</p>}
+    </section>
+  );
+}
+
+function Where({ diagnostic: { byteRange, pointer, source }, path }: { readonly diagnostic: Diagnostic; readonly path: string }) {
+  const parts = [source === path ? undefined : source, byteRange && `bytes [${byteRange[0]}, ${byteRange[1]})`, pointer].filter((part) => part !== undefined);
+  return parts.length > 0 ? <span class="where">{parts.join(', ')}</span> : null;
+}
+
+function Explanation({ diagnostic, view }: { readonly diagnostic: Diagnostic; readonly view: View }) {
+  const entry = view.codes[diagnostic.code];
+  return (
+    <div class="explanation">
+      {diagnostic.hint && <p><b>What to do:</b> {diagnostic.hint}</p>}
+      {entry && <p><b>Why:</b> {entry.rationale}</p>}
+      {entry && <Clause reference={entry.clause} />}
+    </div>
+  );
+}
