@@ -13,6 +13,7 @@
 #include "faults.h"
 #include "kernels/decode.h"
 #include "model.h"
+#include "quantize_addon.h"
 
 namespace weightspec {
 namespace {
@@ -226,7 +227,7 @@ Weight weightFrom(const double* field, const std::vector<Span<const uint8_t>>& s
   }
   if (w.rows == 1) {
     weight.decoded.resize(static_cast<size_t>(w.cols));
-    decodeRowScalar(w, 0, weight.decoded.data());
+    decodeRow(w, 0, weight.decoded.data());
   }
   return weight;
 }
@@ -424,6 +425,7 @@ napi_value init(napi_env env, napi_value exports) {
     if (napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function) != napi_ok) return nullptr;
     napi_set_named_property(env, exports, entry.name, function);
   }
+  defineQuantizers(env, exports);
   return exports;
 }
 

@@ -10,6 +10,8 @@ import { NativeExecutable } from './executable.js';
 import { planModel } from './plan.js';
 import { ACTIVATION_BLOCK, isSupported, roundsActivations, type Activations } from './storages.js';
 
+export { nativeQuantizers, withQuantizer, type QuantizedType, type Quantizer } from './quantizers.js';
+
 export interface OpenOptions {
   /** Threads that compute. Default: as many as there are processors for this process. */
   readonly threads?: number;

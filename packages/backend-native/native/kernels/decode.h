@@ -58,27 +58,33 @@ inline float groupScale(const Matrix& w, int64_t index) {
   return readAs<float>(w.scales + 4 * group);
 }
 
-inline void decodeGroups(const Matrix& w, int row, float* out) {
-  const int64_t first = static_cast<int64_t>(row) * w.cols;
+inline void decodeGroups(const Matrix& w, int64_t first, int count, float* out) {
   const int8_t* q = reinterpret_cast<const int8_t*>(w.values) + first;
-  for (int i = 0; i < w.cols; i++) out[i] = static_cast<float>(q[i]) * groupScale(w, first + i) / w.divisor;
+  for (int i = 0; i < count; i++) out[i] = static_cast<float>(q[i]) * groupScale(w, first + i) / w.divisor;
+}
+
+/** Elements [first, first + count) of row `row` as f32; whole blocks where the storage has blocks. */
+inline void decodePart(const Matrix& w, int row, int first, int count, float* out) {
+  const uint8_t* start = w.values + static_cast<size_t>(row) * w.rowBytes;
+  const uint8_t* from = start + static_cast<size_t>(first / BLOCK) * static_cast<size_t>(blockBytes(w.storage));
+  switch (w.storage) {
+    case F32: std::memcpy(out, start + 4 * static_cast<size_t>(first), 4 * static_cast<size_t>(count)); break;
+    case F16: for (int i = 0; i < count; i++) out[i] = halfAt(start + 2 * (first + i)); break;
+    case BF16: for (int i = 0; i < count; i++) out[i] = floatOf(static_cast<uint32_t>(readAs<uint16_t>(start + 2 * (first + i))) << 16); break;
+    case Q4_0: decodeBlocks<Q4_0>(from, count, out); break;
+    case Q4_1: decodeBlocks<Q4_1>(from, count, out); break;
+    case Q5_0: decodeBlocks<Q5_0>(from, count, out); break;
+    case Q5_1: decodeBlocks<Q5_1>(from, count, out); break;
+    case Q8_0: decodeBlocks<Q8_0>(from, count, out); break;
+    default: decodeGroups(w, static_cast<int64_t>(row) * w.cols + first, count, out);
+  }
 }
 
 /** Row `row` as f32. */
-inline void decodeRowScalar(const Matrix& w, int row, float* out) {
-  const uint8_t* from = w.values + static_cast<size_t>(row) * w.rowBytes;
-  switch (w.storage) {
-    case F32: std::memcpy(out, from, 4 * static_cast<size_t>(w.cols)); break;
-    case F16: for (int i = 0; i < w.cols; i++) out[i] = halfAt(from + 2 * i); break;
-    case BF16: for (int i = 0; i < w.cols; i++) out[i] = floatOf(static_cast<uint32_t>(readAs<uint16_t>(from + 2 * i)) << 16); break;
-    case Q4_0: decodeBlocks<Q4_0>(from, w.cols, out); break;
-    case Q4_1: decodeBlocks<Q4_1>(from, w.cols, out); break;
-    case Q5_0: decodeBlocks<Q5_0>(from, w.cols, out); break;
-    case Q5_1: decodeBlocks<Q5_1>(from, w.cols, out); break;
-    case Q8_0: decodeBlocks<Q8_0>(from, w.cols, out); break;
-    default: decodeGroups(w, row, out);
-  }
-}
+inline void decodeRow(const Matrix& w, int row, float* out) { decodePart(w, row, 0, w.cols, out); }
+
+/** Elements that are decoded at a time where a row is multiplied piece by piece: 8 KiB, a fraction of the first cache. */
+constexpr int DECODED_ELEMENTS = 2048;
 
 }  // namespace
 }  // namespace weightspec

@@ -1,7 +1,6 @@
 /** Kernels in plain C++, for any processor, and what the others are checked against. */
 #include "scalar.h"
 #include <cmath>
-#include <vector>
 #include "decode.h"
 
 namespace weightspec {
@@ -52,15 +51,17 @@ void multiplyRows(const Matrix& w, int firstRow, int endRow, const Prepared& x, 
 }
 
 void multiplyFloat(const Matrix& w, int firstRow, int endRow, const float* x, float* out) {
-  thread_local std::vector<float> decoded;
-  if (decoded.size() < static_cast<size_t>(w.cols)) decoded.resize(static_cast<size_t>(w.cols));
+  float decoded[DECODED_ELEMENTS];
   for (int row = firstRow; row < endRow; row++) {
-    decodeRowScalar(w, row, decoded.data());
     // Four sums: one would wait for each addition to finish.
     float sums[4] = {0, 0, 0, 0};
-    int i = 0;
-    for (; i + 4 <= w.cols; i += 4) for (int k = 0; k < 4; k++) sums[k] += decoded[static_cast<size_t>(i + k)] * x[i + k];
-    for (; i < w.cols; i++) sums[0] += decoded[static_cast<size_t>(i)] * x[i];
+    for (int first = 0; first < w.cols; first += DECODED_ELEMENTS) {
+      const int count = w.cols - first < DECODED_ELEMENTS ? w.cols - first : DECODED_ELEMENTS;
+      decodePart(w, row, first, count, decoded);
+      int i = 0;
+      for (; i + 4 <= count; i += 4) for (int k = 0; k < 4; k++) sums[k] += decoded[i + k] * x[first + i + k];
+      for (; i < count; i++) sums[0] += decoded[i] * x[first + i];
+    }
     out[row - firstRow] = sums[0] + sums[1] + (sums[2] + sums[3]);
   }
 }
@@ -147,7 +148,7 @@ const Kernels scalarKernels = {
   prepare,
   {nullptr, nullptr, nullptr, multiplyBlocks<Q4_0>, multiplyBlocks<Q4_1>, multiplyBlocks<Q5_0>, multiplyBlocks<Q5_1>, multiplyBlocks<Q8_0>, multiplyGroups, multiplyRows},
   {multiplyFloat, multiplyFloat, multiplyFloat, multiplyFloat, multiplyFloat, multiplyFloat, multiplyFloat, multiplyFloat, multiplyFloat, multiplyFloat},
-  decodeRowScalar,
+  decodeRow,
   rmsnorm,
   swiglu,
   add,
