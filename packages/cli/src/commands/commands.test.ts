@@ -379,6 +379,13 @@ describe('explain, codes, formats', () => {
     expect(code).toBe(0);
     for (const part of ['FORMAT_GGUF', 'error', 'specs/formats#F-2.7', 'what to do']) expect(stdout).toContain(part);
   });
+  it('shows what the clause says and the smallest file that breaks it, with its bytes', async () => {
+    const { stdout } = await weightspec('explain', 'SAFETENSORS_OVERLAP');
+    expect(stdout).toMatch(/^ {2}clause +specs\/safetensors#S-5\.5$\n^ {14}Sorted by begin/m);
+    expect(stdout).toMatch(/^ {2}example +fixtures\/safetensors\/invalid\/overlap.*\.safetensors$/m);
+    expect(stdout).toMatch(/^ +data_offsets\[0\]$[^]*^ +0000[0-9a-f]{4} {2}[^]*^ +\^\^/m);
+    expect((await weightspec('explain', 'IO_TIMEOUT')).stdout).not.toContain('example');
+  });
   it('suggests the nearest codes and exits 2 for one that does not exist (CLI_UNKNOWN_CODE)', async () => {
     const { code, stdout, stderr } = await weightspec('explain', 'FORMAT_GUF');
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });

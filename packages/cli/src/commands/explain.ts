@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import pc from 'picocolors';
 import { CliError } from '../codes.js';
+import { clauseText } from '../report/clauses.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
 import { allCodeFamilies } from './all-codes.js';
 
@@ -16,8 +18,25 @@ export async function explain(asked: string, { stdout, env }: Terminal): Promise
   const c = pc.createColors(wantsColor(stdout, env));
   const row = (label: string, text: string) => `  ${c.dim(label.padEnd(12))}${text}\n`;
   stdout.write(`${c.bold(code)}: ${entry.summary}\n`);
-  stdout.write(row('severity', entry.severity) + row('clause', entry.clause) + row('why', entry.rationale) + row('what to do', entry.hint));
+  const clause = clauseText(entry.clause);
+  stdout.write(row('severity', entry.severity) + row('clause', entry.clause) + (clause === undefined ? '' : row('', clause)) + row('why', entry.rationale) + row('what to do', entry.hint));
+  const example = exampleOf(code);
+  if (example) stdout.write(row('example', example.from) + row('', example.message) + (example.at === undefined ? '' : row('at', example.at)) + (example.frame ?? []).map((line) => `    ${line}\n`).join(''));
   return EXIT.ok;
+}
+
+/** As tools/docs/render-examples.ts writes it from the fixtures. */
+interface CodeExample {
+  readonly from: string;
+  readonly message: string;
+  readonly at?: string;
+  readonly frame?: readonly string[];
+}
+
+/** The smallest file that is known to have this finding. Codes that are not about the bytes of one file have none. */
+function exampleOf(code: string): CodeExample | undefined {
+  const examples = JSON.parse(readFileSync(new URL('../../data/examples.json', import.meta.url), 'utf8')) as Readonly<Record<string, CodeExample>>;
+  return Object.hasOwn(examples, code) ? examples[code] : undefined;
 }
 
 /** Up to three codes within a few typing errors of `asked`, or that hold it. */

@@ -72,6 +72,7 @@ describe('names over the bytes', () => {
   it('tell which fields are marked', () => {
     const { marked } = hexFrame(counting(16), 0, [3, 5], 16, [{ name: 'a', byteRange: [0, 4] }, { name: 'crc', record: 'm', byteRange: [4, 8] }, { name: 'c', byteRange: [8, 16] }]);
     expect(fieldNames(marked)).toBe('a, crc of m');
+    expect(fieldNames(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => ({ name, record: 'm', byteRange: [0, 1] })))).toBe('a to f of m');
   });
 });
 

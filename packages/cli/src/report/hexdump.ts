@@ -110,5 +110,13 @@ export async function readFrame(source: ByteSource, range: ByteRange, fields?: F
   return hexFrame(await source.read(offset, length), offset, range, source.size, await fields?.at([offset, offset + length]));
 }
 
-/** The fields in words: `dim`, `crc of local header of archive/data/0`. */
-export const fieldNames = (fields: readonly Field[]): string => fields.map(({ name, record }) => visible(record === undefined ? name : `${name} of ${record}`)).join(', ');
+/** The fields in words: `dim`, `crc of local header of archive/data/0`; of many, the first and the last of each record. */
+export function fieldNames(fields: readonly Field[]): string {
+  const records = new Map<string | undefined, string[]>();
+  for (const { name, record } of fields) records.set(record, [...(records.get(record) ?? []), name]);
+  const parts = [...records].map(([record, names]) => {
+    const listed = names.length > 5 ? `${names[0]} to ${names.at(-1)}` : names.join(', ');
+    return record === undefined ? listed : `${listed} of ${record}`;
+  });
+  return parts.map(visible).join(', ');
+}
