@@ -7,22 +7,23 @@
 import { powerOfTwo, roundHalfEven, roundToBF16, roundToF16 } from './elementary.js';
 import type { Row } from './ops.js';
 
-/** Sign, exponent and fraction of a value that the format can hold; subnormals and zeros have exponent field 0. */
-function bitsOf(value: number, exponentBits: number, fractionBits: number): number {
+/** Sign, exponent and fraction; `size` is a value that the format can hold. Subnormals and zeros have exponent field 0. */
+function bitsOf(negative: boolean, size: number, exponentBits: number, fractionBits: number): number {
   const bias = powerOfTwo(exponentBits - 1) - 1;
-  const sign = value < 0 || Object.is(value, -0) ? 1 : 0;
-  const size = Math.abs(value);
   let exponent = 1 - bias;
   while (size >= powerOfTwo(exponent + 1)) exponent++;
   const field = size < powerOfTwo(1 - bias) ? 0 : exponent + bias;
   const fraction = size / powerOfTwo(exponent - fractionBits) - (field === 0 ? 0 : powerOfTwo(fractionBits));
-  return sign * powerOfTwo(exponentBits + fractionBits) + field * powerOfTwo(fractionBits) + fraction;
+  return (negative ? powerOfTwo(exponentBits + fractionBits) : 0) + field * powerOfTwo(fractionBits) + fraction;
 }
 
+/** What rounds to zero keeps its sign (IEEE 754 section 6.3). */
+const isNegative = (x: number): boolean => x < 0 || Object.is(x, -0);
+
 /** binary16 bits of the nearest value, ties to even. |x| < 65520. */
-export const f16Bits = (x: number): number => bitsOf(roundToF16(x), 5, 10);
+export const f16Bits = (x: number): number => bitsOf(isNegative(x), Math.abs(roundToF16(x)), 5, 10);
 /** bfloat16 bits of the nearest value, ties to even. */
-export const bf16Bits = (x: number): number => bitsOf(roundToBF16(x), 8, 7);
+export const bf16Bits = (x: number): number => bitsOf(isNegative(x), Math.abs(roundToBF16(x)), 8, 7);
 
 /** The value of finite bits. */
 function valueOf(bits: number, exponentBits: number, fractionBits: number): number {

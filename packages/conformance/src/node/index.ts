@@ -1,0 +1,2 @@
+/** What needs Node: the data of the installed package, outside programs, and the suite inside a test runner. */
+export { packagedCases, type PackagedCases } from './packaged.js';
