@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { DiagnosticError } from '@weightspec/core';
 import type { LoadedModel } from '@weightspec/engine';
@@ -23,9 +23,11 @@ async function vocabularyAt(path: string, architecture: DecoderConfig['architect
 }
 
 const isThere = (path: string) => access(path).then(() => true, () => false);
+const isFolder = (path: string) => stat(path).then((entry) => entry.isDirectory(), () => false);
 
 /**
- * The tokenizer for `model`, which lies at `path`: `named`, or the first with a usual name beside the model that fits.
+ * The tokenizer for `model`, which lies at `path`: `named`, or the first with a usual name beside the model, or in the folder that
+ * is the model, that fits.
  * Throws CliError: CLI_TOKENIZER_MISMATCH when there are only others, CLI_NO_TOKENIZER when there is none.
  */
 export async function tokenizerFor(path: string, model: LoadedModel, named: string | undefined, { stderr }: Terminal): Promise<Tokenizer> {
@@ -40,7 +42,8 @@ export async function tokenizerFor(path: string, model: LoadedModel, named: stri
 
   const names = vocabularyNames(model.config);
   let unfit: CliError | undefined;
-  for (const file of names.map((name) => join(dirname(path), name))) {
+  const folder = (await isFolder(path)) ? path : dirname(path);
+  for (const file of names.map((name) => join(folder, name))) {
     if (!(await isThere(file))) continue;
     const vocabulary = await vocabularyAt(file, architecture);
     if (vocabulary.fits(vocabSize)) {
