@@ -35,16 +35,19 @@ const { text } = JSON.parse(readFileSync(join(example, 'manifest.json'), 'utf8')
 const said = show('2. Does it mean what it should? Run it: the model recites a text that swapped or damaged tensors would garble.', ['run', model, '-p', '']);
 if (!said.includes(text)) fail('the model did not recite the text that fixtures/golden/recite/manifest.json names');
 
+const sum = show('3. A trained one, in a folder of its own: it adds, as long as every tensor is in its place.', ['run', relative(root, join(root, 'fixtures/golden/addition')), '-p', '17+25=']);
+if (sum.trim() !== '17+25=42') fail('the model of fixtures/golden/addition no longer adds');
+
 const folder = mkdtempSync(join(tmpdir(), 'weightspec-start-'));
 try {
   writeFileSync(join(folder, 'truncated.bin'), readFileSync(join(example, 'model.bin')).subarray(0, -1));
-  show('3. The same file, one byte short:', ['validate', 'truncated.bin'], { exitCode: 1, cwd: folder });
+  show('4. The first file, one byte short:', ['validate', 'truncated.bin'], { exitCode: 1, cwd: folder });
 } finally {
   rmSync(folder, { recursive: true });
 }
 
 process.stdout.write(`
-All three went as they should. Next, with a file of your own:
+All four went as they should. Next, with a file of your own:
 
   npx weightspec validate FILE|FOLDER|URL --deep
   npx weightspec inspect FILE
