@@ -22,6 +22,9 @@ export const cliCodes = {
   CLI_NEEDS_FOLDER: entry('convert', 'Several files for a destination that names one', 'Shards and their index belong together in a folder of their own.', 'Name a folder, or a larger --shard-size.'),
   CLI_NO_PAGE: entry('web', 'The page is not built', 'A server with nothing to serve would answer every address with 404.', 'Run `npm run build`, or install the package again.'),
   CLI_PORT_TAKEN: entry('web', 'Another program has this port', 'Serving on another port than the one asked for would leave the address asked for to that other program.', 'Name another one with --port, or none.'),
+  CLI_NOTHING_TO_REPAIR: entry('repair', 'The file has nothing to repair', 'A copy under another name would look like something that was mended.', 'Use the file as it is.'),
+  CLI_NOT_REPAIRABLE: entry('repair', 'What is wrong with the file cannot be mended without guessing', 'Bytes that are missing, or numbers that contradict each other, have no one right value; a guessed one makes a file that looks sound.', 'Do what the findings say: fetch or export the file again.'),
+  CLI_REPAIR_ELSEWHERE: entry('repair', 'A repaired index would lie away from its shards', 'Loaders look for the shards beside the index.', 'Name a destination in the folder of the index.'),
   CLI_UNKNOWN_CODE: entry('explain', 'No such code', 'Codes are permanent, so a code that is not in the table was never given out by this version.', '`weightspec codes` lists all of them.'),
 } as const satisfies CodeTable;
 

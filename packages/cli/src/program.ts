@@ -106,6 +106,13 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .action(action(async (targets: readonly string[], options) => (await import('./commands/validate.js')).validate(targets, options, terminal)));
 
   program
+    .command('repair')
+    .description('write a copy with what can be mended without guessing, and say what changed')
+    .argument('<source>', 'a file, an .index.json beside its shards, or an http(s) URL')
+    .argument('<destination>', 'the new file; never the source')
+    .action(action(async (source: string, destination: string) => (await import('./commands/repair.js')).repair(source, destination, terminal)));
+
+  program
     .command('inspect')
     .description('print metadata and tensors; reads no tensor data')
     .argument('<target>', 'a file, a folder with one model, or an http(s) URL')

@@ -65,7 +65,7 @@ export function encodeHeader(tensors: readonly TensorInfo[], metadata?: Readonly
 }
 
 /** By dtype descending, then UTF-8 bytes of the name ascending. */
-function canonicalOrder(tensors: readonly TensorInfo[]): readonly TensorInfo[] {
+export function canonicalOrder(tensors: readonly TensorInfo[]): readonly TensorInfo[] {
   const keyed = tensors.map((tensor) => ({ tensor, rank: dtypeRank(tensor.dtype) }));
   return keyed.toSorted((a, b) => b.rank - a.rank || compareCodePoints(a.tensor.name, b.tensor.name)).map(({ tensor }) => tensor);
 }
