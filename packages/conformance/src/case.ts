@@ -67,7 +67,11 @@ export type OpCase = CaseOf<'ops', Listed, Listed>;
 export type ModelCase = CaseOf<
   'models',
   { readonly model: ModelInput; readonly tokens: readonly number[] },
-  | { readonly logits: { readonly file: string; readonly firstRow: number; readonly rows: number; readonly vocabSize: number }; readonly greedyIds: readonly number[] }
+  | {
+      /** Absent where only the ids are known. */
+      readonly logits?: { readonly file: string; readonly firstRow: number; readonly rows: number; readonly vocabSize: number };
+      readonly greedyIds: readonly number[];
+    }
   | { readonly trace: string }
 >;
 export type TokenizerCase = CaseOf<

@@ -7,3 +7,7 @@ export { matches, selectCases, type Shard } from './select.js';
 export * from './subject.js';
 export * from './run.js';
 export { weightspecSubject, type OwnSubjectOptions } from './own/subject.js';
+export { adapterSubject } from './adapter/subject.js';
+export { PROTOCOL_VERSION, type AdapterChannel, type AdapterOptions } from './adapter/protocol.js';
+export { describeCases, type DescribeOptions, type TestApi } from './describe.js';
+export { junitReport } from './report/junit.js';

@@ -8,13 +8,11 @@ import { runOpCase } from './ops.js';
 import { runTokenizerCase } from './tokenizers.js';
 
 /** Runs one case. Throws Unsupported when the subject does not do what it asks, anything else when it does it wrongly. */
-export function runCase(one: Case, subject: Subject, files: CaseFiles): Promise<void> {
-  switch (one.suite) {
-    case 'formats': return runFormatCase(one, subject, files);
-    case 'roundtrip': return runRoundtripCase(one, subject, files);
-    case 'codecs': return runCodecCase(one, subject, files);
-    case 'ops': return runOpCase(one, subject, files);
-    case 'models': return runModelCase(one, subject, files);
-    case 'tokenizers': return runTokenizerCase(one, subject, files);
-  }
+export async function runCase(one: Case, subject: Subject, files: CaseFiles): Promise<void> {
+  if (one.suite === 'formats') await runFormatCase(one, subject, files);
+  else if (one.suite === 'roundtrip') await runRoundtripCase(one, subject, files);
+  else if (one.suite === 'codecs') await runCodecCase(one, subject, files);
+  else if (one.suite === 'ops') await runOpCase(one, subject, files);
+  else if (one.suite === 'models') await runModelCase(one, subject, files);
+  else await runTokenizerCase(one, subject, files);
 }
