@@ -126,7 +126,7 @@ export const IO_CODES = {
     summary: 'The server sends whole files only; it ignores Range.',
     clause: 'packages/io#IO_NO_RANGE_SUPPORT',
     rationale: 'Reading a header must not silently transfer a whole model.',
-    hint: 'Download the file first; a program may pass download: true for a file that fits into memory.',
+    hint: 'Download the file first, or let `weightspec validate --download` do it; a program may pass the option `download`.',
   },
   IO_DOWNLOAD_TOO_LARGE: {
     severity: 'error',
@@ -134,6 +134,13 @@ export const IO_CODES = {
     clause: 'packages/io#IO_DOWNLOAD_TOO_LARGE',
     rationale: 'Without Range the whole body is held in memory, which is bounded.',
     hint: 'Download the file to disk and open it there, or raise maxDownloadBytes.',
+  },
+  IO_STREAM_TOO_LARGE: {
+    severity: 'error',
+    summary: 'A stream has more bytes than may be stored.',
+    clause: 'packages/io#IO_STREAM_TOO_LARGE',
+    rationale: 'What comes once is kept in a temporary file while it is read, and an endless stream must not fill the disk.',
+    hint: 'Save the stream to a file yourself and name that.',
   },
 } as const satisfies CodeTable;
 

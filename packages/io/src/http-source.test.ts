@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { httpSource, type HttpSource, type HttpSourceOptions } from './index.js';
+import { spooledSource } from './node/spool.js';
 import { byteSourceContract, contractBytes, firstDifference, slicingMismatch } from './testing/index.js';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -78,6 +79,7 @@ byteSourceContract({ describe, it, expect }, 'httpSource with windows of 1 kB an
 );
 byteSourceContract({ describe, it, expect }, 'httpSource behind two redirects', (bytes) => httpSource(serve(redirect(serve(redirect(serve(ranged(bytes))))))));
 byteSourceContract({ describe, it, expect }, 'httpSource that downloads', (bytes) => httpSource(serve(whole(bytes)), { download: true }));
+byteSourceContract({ describe, it, expect }, 'httpSource that stores what it downloads', (bytes) => httpSource(serve(whole(bytes)), { download: (name, chunks) => spooledSource(name, chunks) }));
 
 describe('httpSource', () => {
   it('reads any slices as they are, whatever the windows', async () => {

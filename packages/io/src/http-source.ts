@@ -18,9 +18,9 @@ export interface HttpSourceOptions {
   readonly timeoutMs?: number;
   /** Ends the source: reads under way and later ones reject with its reason. */
   readonly signal?: AbortSignal;
-  /** When the server cannot send ranges, hold the whole file in memory instead of failing. Default false. */
-  readonly download?: boolean;
-  /** The most that `download` may hold. Default 1 GiB. */
+  /** When the server cannot send ranges: hold the whole file in memory, or let a function store it, instead of failing. Default false. */
+  readonly download?: boolean | StoreBody;
+  /** The most that `download` may hold in memory. Default 1 GiB. */
   readonly maxDownloadBytes?: number;
   /** Granularity of small reads. Default 64 KiB. */
   readonly windowBytes?: number;
@@ -29,6 +29,9 @@ export interface HttpSourceOptions {
   /** Default: the global `fetch`. */
   readonly fetch?: typeof globalThis.fetch;
 }
+
+/** Keeps a body that comes once, front to back, where it can be read at any offset. */
+export type StoreBody = (name: string, chunks: AsyncIterable<Uint8Array>) => Promise<ByteSource>;
 
 export interface HttpSource extends ByteSource {
   /** Requests sent (a chain of redirects counts once) and body bytes received so far. */
@@ -147,9 +150,9 @@ async function open(
   { response, chunks }: Answer,
   windowBytes: number,
   { download = false, maxDownloadBytes = 2 ** 30 }: HttpSourceOptions,
-): Promise<{ revision: Revision; head: Uint8Array } | { whole: Uint8Array }> {
+): Promise<{ revision: Revision; head: Uint8Array } | { whole: ByteSource }> {
   const contentRange = response.headers.get('content-range') ?? '';
-  if (response.status === 416 && /^bytes \*\/0$/i.test(contentRange)) return { whole: new Uint8Array(0) };
+  if (response.status === 416 && /^bytes \*\/0$/i.test(contentRange)) return { whole: memorySource(new Uint8Array(0), name) };
   if (response.status === 206) {
     const revision = revisionOf(name, response);
     const length = Math.min(windowBytes, revision.size);
@@ -159,22 +162,29 @@ async function open(
   if (response.status !== 200) throw statusError(name, response);
   checkNotEncoded(name, response);
   const length = response.headers.get('content-length');
-  if (length === '0') return { whole: new Uint8Array(0) };
+  if (length === '0') return { whole: memorySource(new Uint8Array(0), name) };
   if (!download) throw new IoError('IO_NO_RANGE_SUPPORT', `${name}: the server sends the whole file${length === null ? '' : ` (${length} bytes)`} instead of a range`);
-  return { whole: await readAll(name, chunks, length === null ? undefined : Number(length), maxDownloadBytes) };
+  const announced = length === null ? undefined : Number(length);
+  if (download === true) return { whole: memorySource(await readAll(name, chunks, announced, maxDownloadBytes), name) };
+  const stored = await download(name, untilBroken(name, chunks));
+  if (announced === undefined || stored.size === announced) return { whole: stored };
+  await stored.close?.();
+  throw new IoError('IO_SHORT_READ', `${name}: ${stored.size} of ${announced} bytes came`);
 }
 
-function wholeSource(name: string, bytes: Uint8Array, client: Client): HttpSource {
-  const memory = memorySource(bytes, name);
+function wholeSource(name: string, stored: ByteSource, client: Client): HttpSource {
   return {
     name,
-    size: bytes.byteLength,
+    size: stored.size,
     stats: () => client.stats(),
     async read(offset, length) {
       client.closing.throwIfAborted();
-      return memory.read(offset, length);
+      return stored.read(offset, length);
     },
-    close: () => client.close(),
+    async close() {
+      await client.close();
+      await stored.close?.();
+    },
   };
 }
 

@@ -3,3 +3,4 @@ export { atomicFileSink, type AtomicFileSink, type AtomicFileSinkOptions } from 
 export { atomicFileSet, type AtomicFileSet } from './atomic-file-set.js';
 export { fileSource, type FileSource } from './file-source.js';
 export { openSource } from './open-source.js';
+export { spooledSource, type SpoolOptions } from './spool.js';
