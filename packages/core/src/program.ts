@@ -84,6 +84,8 @@ export interface RunOptions {
 
 /** A program compiled for one backend, with its own KV cache. */
 export interface Executable {
+  /** For each op of the program, in order: what computes it, for people, e.g. `wasm, 2 threads`. Absent where the backend's id says it all. */
+  readonly placement?: readonly string[];
   /** Tokens of a prompt that it reads fastest in one run. Absent: it does not matter, and a caller takes few, to hear an abort soon. */
   readonly batchTokens?: number;
   /**

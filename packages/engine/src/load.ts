@@ -17,6 +17,7 @@ export interface LoadOptions {
 export interface LoadedModel {
   readonly config: DecoderConfig;
   readonly program: Program;
+  readonly weights: WeightMap;
   readonly backendId: string;
   /** Positions that one sequence can have. */
   readonly contextLength: number;
@@ -48,6 +49,7 @@ export async function loadModel(checkpoint: Checkpoint, options: LoadOptions = {
   return {
     config,
     program,
+    weights,
     backendId: backend.id,
     contextLength,
     stopTokens,

@@ -4,6 +4,7 @@ import { chatMlPrompt, createByteStream, createTextStream, stopTokensFor, type T
 import type { BackendChoice } from '../backends.js';
 import { CliError } from '../codes.js';
 import { assertTokens, withModel, type ReadyModel } from '../loading.js';
+import { placementLines } from '../placement.js';
 import { EXIT, type Terminal } from '../terminal.js';
 import { tokenizerFor } from '../tokenizer-file.js';
 
@@ -20,6 +21,8 @@ export interface RunCommandOptions extends BackendChoice {
   readonly topK?: number;
   readonly seed?: bigint;
   readonly tokenizer?: string;
+  /** Say what computes each op. */
+  readonly verbose?: boolean;
 }
 
 /** Streams what the model makes of the prompt, prompt included as run.c prints it, but for a chat. Text alone on stdout. */
@@ -36,6 +39,7 @@ async function generateAndPrint({ path, model }: ReadyModel, options: RunCommand
   const tokenizer = options.tokens && options.printIds ? undefined : await tokenizerFor(path, model, options.tokenizer, terminal);
   const promptTokens = options.tokens ?? (tokenizer ? encodePrompt(tokenizer, options) : []);
   assertTokens(promptTokens, model);
+  if (options.verbose) for (const line of placementLines(model)) terminal.stderr.write(`${line}\n`);
 
   const stopTokens = stopTokensFor(model, tokenizer);
   const onlyAnswer = options.chat === true && !options.printIds;
