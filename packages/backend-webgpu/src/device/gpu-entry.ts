@@ -9,6 +9,12 @@ export interface GpuEntry {
 /** Keeps bundlers from following the import: in a browser there is no such package. */
 const DAWN_PACKAGE = 'webgpu';
 
+/**
+ * Dawn clears workgroup memory before each kernel unless told not to. Every kernel here writes what it reads, and SwiftShader's
+ * compiler takes seconds for the clearing of a tile.
+ */
+const KERNELS_INITIALIZE = ['enable-dawn-features=disable_workgroup_init'];
+
 interface DawnModule {
   create(options: readonly string[]): GpuEntry;
   readonly globals: Readonly<Record<string, unknown>>;
@@ -34,5 +40,5 @@ export async function gpuHere(): Promise<GpuEntry> {
   if ('document' in globalThis || 'WorkerGlobalScope' in globalThis) {
     throw new BackendError('BACKEND_UNAVAILABLE', 'this browser has no WebGPU (navigator.gpu); it needs a secure context (https or localhost) and a browser that has WebGPU switched on');
   }
-  return dawn();
+  return dawn(KERNELS_INITIALIZE);
 }

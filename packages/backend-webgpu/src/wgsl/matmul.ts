@@ -65,8 +65,6 @@ ${numbers(ROWS_PER_GROUP).map((r) => addUnit(decoder, r)).join('\n')}
 export function matmulKernel(kind: UnitKind, biased: boolean): Kernel {
   const decoder = decoderOf(kind);
   const unitsPerStep = TILE / (decoder.quads * 4);
-  const storeQuad = (i: number): string => `      let quad${i} = ${decodedQuad(decoder, String(i))};
-${numbers(4).map((c) => `      weights[at + ${(4 * i + c) * (TILE + 1)}u] = quad${i}[${c}];`).join('\n')}`;
   return kernel({
     name: `matmul by ${kind}${biased ? ' with bias' : ''}`,
     bindings: [...decoder.bindings, ...xAndOut(biased)],
@@ -91,14 +89,17 @@ var<workgroup> activations: array<f32, ${TILE * (TILE + 1)}>;`,
       var factors = vec2<f32>();
       if (row < op.rows && unit < op.unitsPerRow) { factors = unitCodes(row, unit, &codes); }
       let at = (i % ${unitsPerStep}u) * ${decoder.quads * 4}u * STRIDE + i / ${unitsPerStep}u;
-${numbers(decoder.quads).map(storeQuad).join('\n')}
+      for (var q = 0u; q < ${decoder.quads}u; q++) {
+        let quad = ${decodedQuad(decoder, 'q')};
+        for (var c = 0u; c < 4u; c++) { weights[at + (4u * q + c) * STRIDE] = quad[c]; }
+      }
     }
     for (var i = local; i < ${TILE * (TILE / 4)}u; i += WORKGROUP) {
       let token = i / ${TILE / 4}u;
       let quad = i % ${TILE / 4}u;
       var values = vec4<f32>();
       if (firstToken + token < batch.rowCount) { values = x[(batch.firstRow + firstToken + token) * op.xStride + firstUnit * ${decoder.quads}u + quad]; }
-${numbers(4).map((c) => `      activations[(quad * 4u + ${c}u) * STRIDE + token] = values[${c}];`).join('\n')}
+      for (var c = 0u; c < 4u; c++) { activations[(quad * 4u + c) * STRIDE + token] = values[c]; }
     }
     workgroupBarrier();
     for (var k = 0u; k < ${TILE}u; k++) {
