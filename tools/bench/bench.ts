@@ -1,4 +1,7 @@
 /** What a bench module in this folder exports, and how it measures. */
+import type { ModelId, WeightType } from './models.js';
+import type { SpeedReport, SpeedRow } from './speed.js';
+
 export interface BenchResult {
   /** What was run, e.g. `q4_0 quantize`. */
   readonly name: string;
@@ -20,9 +23,22 @@ export interface StartResult {
   readonly allowedRatio: number;
 }
 
+/** What the command line says. Modules look at what concerns them. */
+export interface BenchOptions {
+  readonly models?: readonly ModelId[];
+  readonly types?: readonly WeightType[];
+  /** Default: as many as there are cores. */
+  readonly threads?: number;
+  /** Samples of each engine. */
+  readonly rounds?: number;
+  readonly backend?: string;
+  /** Called with every row as soon as it is measured. */
+  readonly onRow?: (row: SpeedRow) => void;
+}
+
 export interface BenchModule {
   readonly heading: string;
-  bench(): Promise<BenchResult[] | StartResult[]>;
+  bench(options: BenchOptions): Promise<BenchResult[] | StartResult[] | SpeedReport>;
 }
 
 /**

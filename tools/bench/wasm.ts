@@ -4,14 +4,14 @@
  */
 import { openBackend as openNative } from '@weightspec/backend-native';
 import { openBackend as openWasm } from '@weightspec/backend-wasm';
-import { byteLength, dtype, type Backend, type Op, type Program, type WeightHandle } from '@weightspec/core';
+import { byteLength, dtype, type Backend, type Executable, type Op, type Program, type WeightHandle } from '@weightspec/core';
 import { BackendError, referenceBackend } from '@weightspec/kernels';
 import type { BenchResult } from './bench.js';
 
 /** stories110M of llama2.c. */
 const shape = { dim: 768, hidden: 2048, vocab: 32000, heads: 12, layers: 12, positions: 256 };
 
-export const heading = 'wasm: bytes of weights read while decoding (110M parameters, q8_0, positions 0 to 31)';
+export const heading = 'wasm: bytes of weights read while decoding (110M parameters, q8_0, positions 0 to 31, the best token)';
 
 const REQUIRED_OF_REFERENCE = 8;
 const REQUIRED_OF_NATIVE = 0.4;
@@ -79,39 +79,56 @@ function noiseBlocks(elements: number, seed: number): Uint8Array {
   return bytes;
 }
 
-/** Bytes of weights a second: the best of `passes` runs of `tokens` tokens each, after one to warm up. */
-async function decodeRate(backend: Backend, { program, weights }: Model, tokens: number, passes: number): Promise<number> {
-  const bytes = Array.from(weights.values()).reduce((sum, { parts }) => sum + parts.values!.location.length, 0);
-  const executable = await backend.compile(program, weights);
-  let best = Infinity;
-  for (let pass = 0; pass <= passes; pass += 1) {
-    const started = performance.now();
-    for (let position = 0; position < tokens; position += 1) await executable.run([(7 * position) % shape.vocab], position);
-    if (pass > 0) best = Math.min(best, (performance.now() - started) / tokens);
-  }
-  await executable.dispose();
-  return bytes / 1e6 / best;
+/** One backend with the model loaded, and its best token so far. */
+interface Contender {
+  readonly name: string;
+  readonly tokensPerRound: number;
+  readonly executable: Executable;
+  bestMilliseconds: number;
 }
 
-async function nativeRate(model: Model): Promise<number | undefined> {
+const ROUNDS = 12;
+
+async function contender(name: string, backend: Backend, { program, weights }: Model, tokensPerRound: number): Promise<Contender> {
+  return { name, tokensPerRound, executable: await backend.compile(program, weights), bestMilliseconds: Infinity };
+}
+
+/** Backends take turns, and the best token of each counts: other processes can only slow one down, and hit all alike. The first round warms up. */
+async function race(contenders: readonly Contender[]): Promise<void> {
+  for (let round = 0; round <= ROUNDS; round += 1) {
+    for (const entry of contenders) {
+      for (let position = 0; position < entry.tokensPerRound; position += 1) {
+        const started = performance.now();
+        await entry.executable.run([(7 * position) % shape.vocab], position);
+        if (round > 0) entry.bestMilliseconds = Math.min(entry.bestMilliseconds, performance.now() - started);
+      }
+    }
+  }
+  for (const { executable } of contenders) await executable.dispose();
+}
+
+async function nativeContender(model: Model): Promise<Contender[]> {
   try {
-    return await decodeRate(await openNative(), model, 32, 8);
+    return [await contender('native', await openNative(), model, 32)];
   } catch (error) {
     if (!(error instanceof BackendError) || error.code !== 'BACKEND_UNAVAILABLE') throw error;
     console.log(`without the native backend: ${error.message}`);
-    return undefined;
+    return [];
   }
 }
 
 export async function bench(): Promise<BenchResult[]> {
   const model = makeModel();
-  const wasm = { name: 'wasm', gigabytesPerSecond: await decodeRate(await openWasm(), model, 32, 8) };
-  const oneThread = { name: 'wasm, one thread', gigabytesPerSecond: await decodeRate(await openWasm({ threads: 1 }), model, 32, 4) };
-  const reference = { name: 'reference', gigabytesPerSecond: await decodeRate(referenceBackend, model, 4, 2) };
-  const native = await nativeRate(model);
+  const wasm = await contender('wasm', await openWasm(), model, 32);
+  const oneThread = await contender('wasm, one thread', await openWasm({ threads: 1 }), model, 16);
+  const reference = await contender('reference', referenceBackend, model, 1);
+  const native = await nativeContender(model);
+  await race([wasm, oneThread, reference, ...native]);
+  const bytes = Array.from(model.weights.values()).reduce((sum, { parts }) => sum + parts.values!.location.length, 0);
+  const rate = ({ name, bestMilliseconds }: Contender) => ({ name, gigabytesPerSecond: bytes / 1e6 / bestMilliseconds });
   return [
-    { ...wasm, baseline: reference, requiredRatio: REQUIRED_OF_REFERENCE },
-    ...(native === undefined ? [] : [{ ...wasm, baseline: { name: 'native', gigabytesPerSecond: native }, requiredRatio: REQUIRED_OF_NATIVE }]),
-    { ...oneThread, baseline: wasm },
+    { ...rate(wasm), baseline: rate(reference), requiredRatio: REQUIRED_OF_REFERENCE },
+    ...native.map((entry) => ({ ...rate(wasm), baseline: rate(entry), requiredRatio: REQUIRED_OF_NATIVE })),
+    { ...rate(oneThread), baseline: rate(wasm) },
   ];
 }
