@@ -9,6 +9,8 @@ namespace weightspec {
 
 namespace {
 
+/** Rows of a matrix that one thread or another takes. */
+constexpr int UNIT_ROWS = 16;
 /** Rows of a matrix that are multiplied, and their results finished, while both are in the first cache. */
 constexpr int CHUNK_ROWS = 64;
 /** The same for few tokens at once: weights are read once for all of them. */
@@ -30,6 +32,7 @@ void multiply(const Kernels& kernels, const Matrix& w, int firstRow, int endRow,
 Model::Model(std::shared_ptr<Pool> pool, const Kernels& kernels, ModelSpec spec) : pool_(std::move(pool)), kernels_(kernels), spec_(std::move(spec)) {
   fused_ = plan(true);
   single_ = plan(false);
+  left_ = std::make_unique<Left[]>(std::max(fused_.size(), single_.size()));
   buffers_.resize(spec_.bufferWidths.size());
   for (int width : spec_.bufferWidths) widest_ = std::max(widest_, width);
   for (const Op& op : spec_.ops) {
@@ -142,6 +145,7 @@ void Model::runOp(int index) {
 }
 
 void Model::perform(const std::vector<Phase>& phases) {
+  for (size_t i = 0; i < phases.size(); i++) left_[i].firstUnit.store(0, std::memory_order_relaxed);
   struct Job {
     Model* model;
     const std::vector<Phase>* phases;
@@ -151,7 +155,7 @@ void Model::perform(const std::vector<Phase>& phases) {
         const Job& work = *static_cast<Job*>(context);
         Pool& pool = *work.model->pool_;
         for (size_t i = 0; i < work.phases->size(); i++) {
-          work.model->performShare((*work.phases)[i], thread);
+          work.model->performShare((*work.phases)[i], static_cast<int>(i), thread);
           // The end of the job is a barrier of its own.
           if (i + 1 < work.phases->size() && pool.barrier(work.model->abort_)) return;
         }
@@ -159,12 +163,12 @@ void Model::perform(const std::vector<Phase>& phases) {
       &job);
 }
 
-void Model::performShare(const Phase& phase, int thread) {
+void Model::performShare(const Phase& phase, int phaseIndex, int thread) {
   const Op& op = opAt(phase.firstOp);
   switch (phase.kind) {
     case EMBED: return embed(op, thread);
     case RMSNORM: return rmsnorm(op, thread);
-    case MATMUL: return matmul(phase, thread);
+    case MATMUL: return matmul(phase, phaseIndex, thread);
     case ROPE: return rope(op, thread);
     case ATTENTION: return attention(phase, thread);
     default: return elementwise(op, thread);
@@ -297,22 +301,22 @@ void Model::finish(const Phase& phase, int part, int row, int firstRow, int rows
   kernels_.add(out, rowOf(other, row) + firstRow, y, rows);
 }
 
-void Model::matmul(const Phase& phase, int thread) {
+void Model::matmul(const Phase& phase, int phaseIndex, int thread) {
   const bool lastOnly = !all_ && phase.endOp == static_cast<int>(spec_.ops.size()) && phase.after < 0;
   const int firstToken = lastOnly ? rows_ - 1 : 0;
-  if (rows_ - firstToken == 1) return matmulOne(phase, firstToken, thread);
-  if (useTiles(phase, rows_)) return matmulTiles(phase, thread);
-  matmulBatch(phase, thread);
+  if (rows_ - firstToken == 1) return matmulOne(phase, firstToken, phaseIndex, thread);
+  if (useTiles(phase, rows_)) return matmulTiles(phase, phaseIndex, thread);
+  matmulBatch(phase, phaseIndex, thread);
 }
 
 /** One token: every thread prepares the input for itself, which takes less time than to wait for another. */
-void Model::matmulOne(const Phase& phase, int row, int thread) {
+void Model::matmulOne(const Phase& phase, int row, int phaseIndex, int thread) {
   Scratch& scratch = scratches_[static_cast<size_t>(thread)];
   const Matrix& first = matrixOf(phase.parts[0]);
   Prepared x = preparedAt(scratch.prepared.bytes(), first.cols);
   x.x = normed(phase, row, scratch.norm.floats());
   if (first.int8Activations) kernels_.prepare(first.storage, x.x, first.cols, x);
-  forShare(phase, CHUNK_ROWS, thread, [&](int part, int gatePart, int firstRow, int rows) {
+  forShare(phase, phaseIndex, UNIT_ROWS, CHUNK_ROWS, [&](int part, int gatePart, int firstRow, int rows) {
     float* y = phase.after < 0 ? rowAt(opAt(part).out, row) + firstRow : scratch.rows.floats();
     float* gate = scratch.rows.floats() + CHUNK_ROWS;
     multiply(kernels_, matrixOf(part), firstRow, firstRow + rows, x, y);
@@ -322,7 +326,7 @@ void Model::matmulOne(const Phase& phase, int row, int thread) {
 }
 
 /** Few tokens: a chunk of rows stays in the first cache while all tokens are multiplied by it. */
-void Model::matmulBatch(const Phase& phase, int thread) {
+void Model::matmulBatch(const Phase& phase, int phaseIndex, int thread) {
   Scratch& scratch = scratches_[static_cast<size_t>(thread)];
   const Matrix& first = matrixOf(phase.parts[0]);
   const size_t normBytes = floatBytes(static_cast<size_t>(first.cols)), stride = normBytes + preparedBytes(first.cols);
@@ -338,7 +342,7 @@ void Model::matmulBatch(const Phase& phase, int thread) {
     if (first.int8Activations) kernels_.prepare(first.storage, x.x, first.cols, x);
   }
   if (pool_->barrier(abort_)) return;
-  forShare(phase, BATCH_CHUNK_ROWS, thread, [&](int part, int gatePart, int firstRow, int rows) {
+  forShare(phase, phaseIndex, UNIT_ROWS, BATCH_CHUNK_ROWS, [&](int part, int gatePart, int firstRow, int rows) {
     float* y = scratch.rows.floats();
     float* gate = y + CHUNK_ROWS;
     for (int row = 0; row < rows_; row++) {
@@ -351,7 +355,7 @@ void Model::matmulBatch(const Phase& phase, int thread) {
 }
 
 /** Many tokens: weights are unpacked a tile of rows at a time. */
-void Model::matmulTiles(const Phase& phase, int thread) {
+void Model::matmulTiles(const Phase& phase, int phaseIndex, int thread) {
   const Gemm& gemm = *kernels_.gemm;
   Scratch& scratch = scratches_[static_cast<size_t>(thread)];
   const Matrix& first = matrixOf(phase.parts[0]);
@@ -368,7 +372,7 @@ void Model::matmulTiles(const Phase& phase, int thread) {
   }
   if (pool_->barrier(abort_)) return;
   const size_t results = static_cast<size_t>(tiles * gemm.tokensPerTile * gemm.rowsPerTile);
-  forShare(phase, gemm.rowsPerTile, thread, [&](int part, int gatePart, int firstRow, int rows) {
+  forShare(phase, phaseIndex, gemm.rowsPerTile, gemm.rowsPerTile, [&](int part, int gatePart, int firstRow, int rows) {
     float* y = scratch.rows.floats();
     float* gate = y + results;
     gemm.multiply(matrixOf(part), firstRow, rows, packed_.bytes(), rows_, scratch.tile.bytes(), y);
@@ -380,25 +384,41 @@ void Model::matmulTiles(const Phase& phase, int thread) {
   });
 }
 
-/** Calls body(part, gatePart, firstRow, rows) for this thread's share of the phase's matrices, `chunk` rows or fewer at a time. */
-template <class Body> void Model::forShare(const Phase& phase, int chunk, int thread, const Body& body) {
+/**
+ * The next share of `units` for a thread that is free: a part of what is left, so that shares are large at first, and small at the end,
+ * when all should be done together. Threads that the system keeps waiting, or slower ones, take fewer.
+ */
+Model::Share Model::claim(Left& left, int units) const {
+  const int threads = pool_->threads();
+  const int remaining = units - left.firstUnit.load(std::memory_order_relaxed);
+  if (remaining <= 0) return {units, units};
+  const int least = (units + 8 * threads - 1) / (8 * threads);
+  const int wanted = std::max(least, remaining / (2 * threads));
+  const int first = left.firstUnit.fetch_add(wanted, std::memory_order_relaxed);
+  return {std::min(first, units), std::min(first + wanted, units)};
+}
+
+/**
+ * Calls body(part, gatePart, firstRow, rows) for this thread's shares of the phase's matrices, `chunk` rows or fewer at a time. Shares
+ * are whole units of rows, the matrices of a phase being one after the other.
+ */
+template <class Body> void Model::forShare(const Phase& phase, int phaseIndex, int unit, int chunk, const Body& body) {
   const bool paired = phase.after >= 0 && opAt(phase.after).kind == SWIGLU;
-  if (paired) {
-    const bool firstIsGate = opAt(phase.parts[0]).out == opAt(phase.after).inputs[0];
-    const int gatePart = phase.parts[firstIsGate ? 0 : 1], part = phase.parts[firstIsGate ? 1 : 0];
-    const Share own = shareOf(matrixOf(part).rows, 16, thread);
-    for (int row = own.first; row < own.end; row += chunk) body(part, gatePart, row, std::min(chunk, own.end - row));
-    return;
-  }
-  int total = 0;
-  for (int part : phase.parts) total += matrixOf(part).rows;
-  const Share own = shareOf(total, 16, thread);
-  int before = 0;
-  for (int part : phase.parts) {
-    const int rows = matrixOf(part).rows;
-    const int first = std::max(0, own.first - before), end = std::min(rows, own.end - before);
-    for (int row = first; row < end; row += chunk) body(part, -1, row, std::min(chunk, end - row));
-    before += rows;
+  const bool firstIsGate = paired && opAt(phase.parts[0]).out == opAt(phase.after).inputs[0];
+  const int gatePart = paired ? phase.parts[firstIsGate ? 0 : 1] : -1;
+  const size_t firstPart = firstIsGate ? 1 : 0, endPart = paired ? firstPart + 1 : phase.parts.size();
+  int units = 0;
+  for (size_t i = firstPart; i < endPart; i++) units += (matrixOf(phase.parts[i]).rows + unit - 1) / unit;
+  for (;;) {
+    const Share share = claim(left_[static_cast<size_t>(phaseIndex)], units);
+    if (share.first >= share.end) return;
+    int before = 0;
+    for (size_t i = firstPart; i < endPart; i++) {
+      const int rows = matrixOf(phase.parts[i]).rows, partUnits = (rows + unit - 1) / unit;
+      const int first = std::max(0, share.first - before) * unit, end = std::min(rows, std::min(partUnits, share.end - before) * unit);
+      for (int row = first; row < end; row += chunk) body(phase.parts[i], gatePart, row, std::min(chunk, end - row));
+      before += partUnits;
+    }
   }
 }
 

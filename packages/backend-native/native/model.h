@@ -92,17 +92,22 @@ class Model {
   struct Scratch {
     Memory prepared, norm, attention, rows, tile;
   };
-  /** A share of rows [first, end) of the phase's matrices, laid one after the other. */
+  /** A share [first, end) of something. */
   struct Share {
     int first, end;
+  };
+  /** What is left of a phase's rows, for whoever is free. On a cache line of its own. */
+  struct alignas(64) Left {
+    std::atomic<int> firstUnit{0};
   };
 
   std::vector<Phase> plan(bool fuse) const;
   bool readLater(int buffer, int afterOp) const;
+  Share claim(Left& left, int units) const;
   void reserve(int tokens);
   void fillRopeTables();
   void perform(const std::vector<Phase>& phases);
-  void performShare(const Phase& phase, int thread);
+  void performShare(const Phase& phase, int phaseIndex, int thread);
 
   void embed(const Op& op, int thread);
   void rmsnorm(const Op& op, int thread);
@@ -112,12 +117,12 @@ class Model {
   void attention(const Phase& phase, int thread);
   void attendHead(const Op& op, int head, int row, int thread);
   void elementwise(const Op& op, int thread);
-  void matmul(const Phase& phase, int thread);
-  void matmulOne(const Phase& phase, int row, int thread);
-  void matmulBatch(const Phase& phase, int thread);
-  void matmulTiles(const Phase& phase, int thread);
+  void matmul(const Phase& phase, int phaseIndex, int thread);
+  void matmulOne(const Phase& phase, int row, int phaseIndex, int thread);
+  void matmulBatch(const Phase& phase, int phaseIndex, int thread);
+  void matmulTiles(const Phase& phase, int phaseIndex, int thread);
   void finish(const Phase& phase, int part, int row, int firstRow, int rows, float* y, float* gate);
-  template <class Body> void forShare(const Phase& phase, int chunk, int thread, const Body& body);
+  template <class Body> void forShare(const Phase& phase, int phaseIndex, int unit, int chunk, const Body& body);
   const float* normed(const Phase& phase, int row, float* room) const;
   Share shareOf(int total, int unit, int thread) const;
   float* rowAt(int buffer, int row) const;
@@ -147,6 +152,9 @@ class Model {
   std::map<std::pair<int, double>, RopeTable> ropeTables_;
   int widest_ = 0, rowCapacity_ = 0;
   bool logitsDirect_ = false;
+
+  /** By phase. */
+  std::unique_ptr<Left[]> left_;
 
   // The run at hand.
   std::vector<int32_t> tokens_;
