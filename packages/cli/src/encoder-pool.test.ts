@@ -21,6 +21,19 @@ describe('encoderPool', () => {
       await pool.close();
     }
   });
+  it('writes the codecs’ bytes for every block type, native quantizers or not', async () => {
+    const pool = encoderPool(built)!;
+    try {
+      for (const [name, codec] of Object.entries(codecs)) {
+        for (const rounding of ['ggml', 'torch'] as const) {
+          const bytes = await pool.encode({ ...request(0), to: { dtype: codec.dtype.name, rounding } });
+          expect(Buffer.compare(bytes, codec.quantize(values, { rounding })), `${name} ${rounding}`).toBe(0);
+        }
+      }
+    } finally {
+      await pool.close();
+    }
+  });
   it('rejects with the findings (CODEC_NON_FINITE_INPUT) and goes on, and rejects all after it was closed', async () => {
     const pool = encoderPool(built)!;
     const bad = pool.encode(request(1000, values.map((value, i) => (i === 7 ? Infinity : value))));

@@ -2,7 +2,7 @@
  * Encoding chunk by chunk, elsewhere: tensors whose bytes are made by an `Encoder`, such as a pool of worker threads, a few chunks
  * ahead of whoever reads. Front to back is fast; any other order works.
  */
-import { codecOf, llama2cQ8, quantizeChecked } from '@weightspec/codecs';
+import { codecOf, llama2cQ8, quantizeChecked, type Codec } from '@weightspec/codecs';
 import { assertRange, byteLength, dtype, elementCount, type ByteSource, type DType, type PackedTensor, type Rounding, type TensorInfo } from '@weightspec/core';
 
 /** Some elements of a tensor, and what they are to become. Plain data: it can be sent to a worker. */
@@ -26,13 +26,16 @@ export interface Encoder {
 /** Decoded values of one chunk, used again for the next: threads collect their garbage late. */
 let scratch = new Float32Array(0);
 
-/** What every encoder does with a request. Throws DiagnosticError for values that the type cannot hold. */
-export function encodeChunk({ bytes, from, to, tensor, source, firstElement }: EncodeRequest): Uint8Array {
+/**
+ * What every encoder does with a request. `codecFor`: whose quantizers, such as native ones that write the same bytes.
+ * Throws DiagnosticError for values that the type cannot hold.
+ */
+export function encodeChunk({ bytes, from, to, tensor, source, firstElement }: EncodeRequest, codecFor: (type: DType) => Codec = codecOf): Uint8Array {
   const { blockSize, bytesPerBlock } = dtype(from);
   const count = (bytes.length / bytesPerBlock) * blockSize;
   if (scratch.length < count) scratch = new Float32Array(count);
   const values = codecOf(dtype(from)).dequantize(bytes, scratch.subarray(0, count));
-  if ('dtype' in to) return quantizeChecked(codecOf(dtype(to.dtype)), values, { tensor, source, firstElement, rounding: to.rounding });
+  if ('dtype' in to) return quantizeChecked(codecFor(dtype(to.dtype)), values, { tensor, source, firstElement, rounding: to.rounding });
   const { values: codes, scales } = llama2cQ8.quantizeGroups(values, to.groupSize, { tensor, source, firstElement });
   const out = new Uint8Array(codes.length + 4 * scales.length);
   out.set(new Uint8Array(codes.buffer, codes.byteOffset, codes.length));
