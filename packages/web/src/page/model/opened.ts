@@ -38,12 +38,18 @@ async function openSource(source: ByteSource): Promise<Opened> {
 }
 
 async function openFiles(name: string, files: readonly ChosenFile[]): Promise<Opened> {
-  const sources = new Map(files.map(({ path, blob }) => [baseName(path), blobSource(blob, path)]));
+  const byName = new Map(files.map((file) => [baseName(file.path), file]));
   const listing = listingOf(files);
-  const folder = await openFolder(listing, async (file) => sources.get(file), { name });
+  // One source for each use: opening a folder closes what it has read to its end.
+  const sourceOf = (file: string): ByteSource | undefined => {
+    const found = byName.get(file);
+    return found && blobSource(found.blob, found.path);
+  };
+  const folder = await openFolder(listing, async (file) => sourceOf(file), { name });
+  const weightsFirst = [...new Set([...folder.files, ...byName.keys()])].flatMap((file) => sourceOf(file) ?? []);
   return {
     ...folder,
-    sources: new Map([...sources.values()].map((source) => [source.name, source])),
+    sources: new Map(weightsFirst.map((source) => [source.name, source])),
     report: (options) => reportOnFolder(listing, folder, { ...options, name, further: smoothquant(name) }),
     close: () => folder.close(),
   };

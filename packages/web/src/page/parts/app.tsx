@@ -99,7 +99,7 @@ export function App() {
         {open && (
           <>
             <Summary view={open.view} onChecked={(checked) => setPhase({ ...open, view: { ...open.view, ...checked } })} />
-            <div class="columns">
+            <div class={open.view.report.diagnostics.length > 0 ? 'columns' : 'columns single'}>
               <Findings view={open.view} selection={selection} onSelect={setSelection} />
               <Bytes view={open.view} selection={selection} onTensor={setTensor} />
             </div>

@@ -48,7 +48,10 @@ export function Bytes({ view, selection, onTensor }: BytesProps) {
     setChosen(undefined);
   }, [selection, columns]);
 
-  const go = (offset: number): void => setPlace({ ...place, offset: Math.max(0, Math.min(offset, size - 1)) - (Math.max(0, Math.min(offset, size - 1)) % columns) });
+  const go = (offset: number): void => {
+    const inside = Math.max(0, Math.min(offset, size - 1));
+    setPlace({ ...place, offset: inside - (inside % columns) });
+  };
   const fields = window?.fields ?? [];
   const choose = (field: NamedBytes): void => {
     setChosen(field);
@@ -71,6 +74,12 @@ export function Bytes({ view, selection, onTensor }: BytesProps) {
           <div class="pager">
             <button type="button" disabled={place.offset === 0} onClick={() => go(place.offset - columns * ROWS)}>Earlier</button>
             <button type="button" disabled={place.offset + columns * ROWS >= size} onClick={() => go(place.offset + columns * ROWS)}>Later</button>
+            {place.mark && place.mark[1] - place.mark[0] > columns * (ROWS - LEAD_ROWS) && (
+              <>
+                <button type="button" onClick={() => go(place.mark![0] - columns * LEAD_ROWS)}>Start of the marked</button>
+                <button type="button" onClick={() => go(place.mark![1] - columns * (ROWS - LEAD_ROWS))}>End of the marked</button>
+              </>
+            )}
             <form onSubmit={(event) => {
               event.preventDefault();
               const text = event.currentTarget.querySelector('input')!.value.trim();

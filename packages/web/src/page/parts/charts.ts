@@ -26,7 +26,7 @@ export function treemap(element: HTMLElement, tree: readonly TreeNode[], onSelec
   const color = colors(element);
   const chart = init(element);
   const data = (node: TreeNode): object => ({
-    name: node.label,
+    name: node.tensor === undefined ? node.label : node.label.replace(/\.weight$/, ''),
     value: node.byteLength,
     tensor: node.tensor,
     itemStyle: { color: node.children ? color('line') : color(colorOf(node.role)) },
@@ -36,7 +36,7 @@ export function treemap(element: HTMLElement, tree: readonly TreeNode[], onSelec
   chart.setOption({
     animation: false,
     aria: { enabled: true, label: { description: 'Bytes by tensor. The table below has the same numbers.' } },
-    tooltip: { renderMode: 'richText', formatter: ({ name, value }: { name: string; value: number }) => `${name}\n${humanBytes(value)}`, confine: true },
+    tooltip: { renderMode: 'richText', formatter: ({ name, value, data: { tensor } }: { name: string; value: number; data: { tensor?: string } }) => `${tensor ?? name}\n${humanBytes(value)}`, confine: true },
     series: [{
       type: 'treemap', data: tree.toReversed().map(data), roam: false, nodeClick: false, breadcrumb: { show: false }, width: '100%', height: '100%', left: 0, top: 0, visibleMin: 30,
       label: { fontSize: 11, color: '#fff', overflow: 'truncate' },

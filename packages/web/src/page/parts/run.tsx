@@ -119,9 +119,16 @@ function Backends({ prepared: { backend, refused, architecture, tokenizer, noTok
   return (
     <div class="backends">
       <p>A {architecture} model on <b class="backend" data-backend={backend}>{names[backend]}</b>, {grouped(contextLength)} positions, {tokenizer ? <>words from <b>{tokenizer}</b></> : `without a tokenizer (${noTokenizer}): give token ids, or choose its tokenizer file`}.</p>
-      {refused.map(({ id, reason }) => <p key={id} class="dim">{names[id]} does not run here: {reason}</p>)}
+      {refused.map(({ id, reason }) => <Refusal key={id} name={names[id]} reason={reason} />)}
     </div>
   );
+}
+
+/** The reason in a sentence; what would bring the backend, where that is known, on demand. */
+function Refusal({ name, reason }: { readonly name: string; readonly reason: string }) {
+  const [first = '', ...others] = reason.split(/(?<=\.) /);
+  const summary = `${name} does not run here: ${first}`;
+  return others.length === 0 ? <p class="dim">{summary}</p> : <details class="dim"><summary>{summary}</summary>{others.join(' ')}</details>;
 }
 
 /** Tokens a second while they come. */

@@ -33,7 +33,7 @@ export function Summary({ view, onChecked }: { readonly view: View; readonly onC
         </nav>
       </div>
       <dl class="facts">
-        <Fact name="Format">{report.format ?? 'none that is known'}{report.variant && <> <b>{report.variant}</b></>}</Fact>
+        <Fact name="Format">{report.format ?? 'none that is known'}{report.variant && report.variant !== report.format && <> <b>{report.variant}</b></>}</Fact>
         <Fact name="Size">{humanBytes(stats.fileSize)}</Fact>
         {stats.tensorCount > 0 && <Fact name="Contents">{counted(stats.tensorCount, 'tensor')}, {counted(stats.parameterCount, 'parameter')}</Fact>}
         {evidence && <Fact name="Recognized by">{evidence}</Fact>}

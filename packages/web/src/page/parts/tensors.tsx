@@ -1,5 +1,5 @@
 import { proxy } from 'comlink';
-import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { grouped, humanBytes } from '@weightspec/formats';
 import type { Analysis } from '../model/analysis.js';
 import { roles, treeOf } from '../model/tree.js';
@@ -101,7 +101,8 @@ function Table({ tensors, selected, onSelect }: { readonly tensors: readonly Ten
 function Detail({ row, onBytes }: { readonly row: TensorRow; readonly onBytes: (selection: Selection) => void }) {
   const [analysis, start] = useTask<Analysis>();
   const place = useRef<HTMLDivElement>(null);
-  useEffect(() => place.current?.scrollIntoView({ block: 'nearest' }), []);
+  // Before the first paint: what is about to be pressed must not move.
+  useLayoutEffect(() => place.current?.scrollIntoView({ block: 'nearest' }), []);
   // Another tensor ends what goes on for this one.
   useEffect(() => () => void inspector.cancel(), []);
   const run = () => start((progress) => inspector.analyse(row.name, proxy(progress)));
