@@ -1,10 +1,11 @@
 import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import type { ByteSource } from '@weightspec/core';
 import { chooseModel, isModelFolder, open, openFolder, type FolderFile, type OpenResult } from '@weightspec/formats';
-import { openSource } from '@weightspec/io/node';
+import { openSource, spooledSource } from '@weightspec/io/node';
 import type { BesideModel } from '@weightspec/models';
 import { CliError } from './codes.js';
+import type { Terminal } from './terminal.js';
 import { folderResolver, formatsBeside, isIndexFile, isUrl, listFolder } from './folders.js';
 
 /** A file, a URL, or a folder that is one model, to look at. `named`: given on the command line rather than found in a folder. */
@@ -43,12 +44,40 @@ async function* inputsUnder(folder: string): AsyncGenerator<Input> {
   }
 }
 
-/** The files that `targets` stand for. A target that is not there is yielded too: opening it says what is wrong. */
+/** Standard input, among targets. */
+export const isStdin = (target: string): boolean => target === '-';
+
+/** What a pattern stands for, in name order; the target itself where it is a file or no pattern, or where nothing matches. */
+async function expanded(target: string): Promise<readonly string[]> {
+  if (isUrl(target) || isStdin(target) || (await stat(target).catch(() => undefined))) return [target];
+  // Loaded only for what is not there under its own name.
+  const { glob, isDynamicPattern } = await import('tinyglobby');
+  if (!isDynamicPattern(target)) return [target];
+  const found = await glob(target, { onlyFiles: false, expandDirectories: false, absolute: isAbsolute(target) });
+  const paths = found.map((path) => path.replace(/\/$/, '')).toSorted((a, b) => (a < b ? -1 : 1));
+  return paths.length > 0 ? paths : [target];
+}
+
+/** The files that `targets` stand for: files, folders, patterns, URLs, `-`. A target that is not there is yielded too: opening it says what is wrong. */
 export async function* inputsOf(targets: readonly string[]): AsyncGenerator<Input> {
   for (const target of targets) {
-    if (!(await isFolder(target))) yield { path: target, named: true };
-    else yield* inputsUnder(target);
+    for (const path of await expanded(target)) {
+      if (!(await isFolder(path))) yield { path, named: true };
+      else yield* inputsUnder(path);
+    }
   }
+}
+
+export interface OpenTargetOptions {
+  /** Store the whole file where a server sends no ranges. */
+  readonly download?: boolean;
+  readonly stdin?: Terminal['stdin'];
+}
+
+/** Opens a path, a URL, or what comes on standard input, which is stored on disk meanwhile. Throws IoError. */
+export async function openTarget(target: string, { download = false, stdin }: OpenTargetOptions = {}): Promise<ByteSource & { close(): Promise<void> }> {
+  if (isStdin(target) && stdin) return spooledSource('stdin', stdin());
+  return openSource(target, download ? { download: (name, chunks) => spooledSource(name, chunks) } : {});
 }
 
 /** Formats of files that go with a model and never are one. */
@@ -65,8 +94,8 @@ export interface OpenedModel extends OpenResult {
  * Opens the one model that `target` (a file, a URL, an index with its shards, or a folder with one model in it) stands for.
  * The caller closes `source`. Throws CliError for a folder with none or several, IoError for I/O trouble.
  */
-export async function openModel(target: string): Promise<OpenedModel> {
-  if (!(await isFolder(target))) return isIndexFile(target) ? openIndexFile(target) : openInput(target);
+export async function openModel(target: string, options: OpenTargetOptions = {}): Promise<OpenedModel> {
+  if (!(await isFolder(target))) return isIndexFile(target) ? openIndexFile(target) : openInput(target, options);
   const listing = await listFolder(target);
   if (isModelFolder(listing) && chooseModel(listing, target).model) return openModelFolder(target, listing);
   const models: OpenedModel[] = [];
@@ -106,8 +135,8 @@ async function openIndexFile(path: string): Promise<OpenedModel> {
   }
 }
 
-async function openInput(path: string): Promise<OpenedModel> {
-  const source = await openSource(path);
+async function openInput(path: string, options: OpenTargetOptions = {}): Promise<OpenedModel> {
+  const source = await openTarget(path, options);
   try {
     return { source, ...(await open(source)) };
   } catch (error) {

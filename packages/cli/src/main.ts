@@ -1,7 +1,7 @@
 import { EXIT, type Terminal } from './terminal.js';
 import { version } from './version.js';
 
-const processTerminal: Terminal = { stdout: process.stdout, stderr: process.stderr, env: process.env };
+const processTerminal: Terminal = { stdout: process.stdout, stderr: process.stderr, stdin: () => process.stdin, env: process.env };
 
 /**
  * Runs one command line (without node and script) and returns the exit code.

@@ -56,6 +56,8 @@ function qwenTokenIds(text: string): { readonly eos: number; readonly pad: numbe
   return { eos, pad, imStart, imEnd };
 }
 
+const downloadOption = () => new Option('--download', 'store the whole file where a server sends no ranges');
+
 const backendOption = () => new Option('--backend <name>', 'what computes').choices(['auto', 'reference', 'wasm', 'native', 'webgpu']).default('auto');
 
 const footer = `
@@ -94,7 +96,7 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
   program
     .command('validate')
     .description('check files, folders or URLs; exit 1 when something is wrong')
-    .argument('<target...>', 'files, folders or http(s) URLs')
+    .argument('<target...>', 'files, folders, patterns such as models/**/*.bin, http(s) URLs, or - for standard input')
     .addOption(new Option('--format <format>', 'how to report').choices(['text', 'json', 'sarif', 'html', 'junit']).default('text'))
     .addOption(new Option('--report <file>', 'write a report too, by its ending: .json, .sarif, .html, .xml (JUnit), .txt; may be given several times').argParser(moreReportFiles))
     .option('--strict', 'count warnings as errors')
@@ -102,21 +104,25 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .option('--max-errors <n>', 'exit 1 only when there are more errors than this', wholeNumber(0), 0)
     .option('--max-warnings <n>', 'exit 1 when there are more warnings than this', wholeNumber(0))
     .option('--deep', 'read every tensor byte once')
+    .option('--jobs <n>', 'files at once, in threads; the order of the output stays', wholeNumber(1), 1)
+    .addOption(downloadOption())
     .option('--original <model>', 'what LMDeploy’s int8 export was made of, to compare every weight with')
     .action(action(async (targets: readonly string[], options) => (await import('./commands/validate.js')).validate(targets, options, terminal)));
 
   program
     .command('repair')
     .description('write a copy with what can be mended without guessing, and say what changed')
-    .argument('<source>', 'a file, an .index.json beside its shards, or an http(s) URL')
+    .argument('<source>', 'a file, an .index.json beside its shards, an http(s) URL, or - for standard input')
     .argument('<destination>', 'the new file; never the source')
-    .action(action(async (source: string, destination: string) => (await import('./commands/repair.js')).repair(source, destination, terminal)));
+    .addOption(downloadOption())
+    .action(action(async (source: string, destination: string, options) => (await import('./commands/repair.js')).repair(source, destination, options, terminal)));
 
   program
     .command('inspect')
     .description('print metadata and tensors; reads no tensor data')
-    .argument('<target>', 'a file, a folder with one model, or an http(s) URL')
+    .argument('<target>', 'a file, a folder with one model, an http(s) URL, or - for standard input')
     .option('--json', 'print JSON')
+    .addOption(downloadOption())
     .action(action(async (target: string, options) => (await import('./commands/inspect.js')).inspect(target, options, terminal)));
 
   program

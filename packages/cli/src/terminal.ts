@@ -10,6 +10,8 @@ export interface Terminal {
   readonly stdout: Output;
   /** Errors, progress, speed. */
   readonly stderr: Output;
+  /** What `-` stands for. Asked for only then. */
+  readonly stdin?: () => AsyncIterable<Uint8Array>;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 

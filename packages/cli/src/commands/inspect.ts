@@ -7,8 +7,8 @@ import { counted, humanBytes } from '../report/numbers.js';
 import { EXIT, type Terminal } from '../terminal.js';
 
 /** Prints the metadata and the tensor directory. Reads no tensor data. Errors in the file go to stderr and make the exit code 1. */
-export async function inspect(target: string, options: { readonly json?: boolean }, terminal: Terminal): Promise<number> {
-  const model = await openModel(target);
+export async function inspect(target: string, options: { readonly json?: boolean; readonly download?: boolean }, terminal: Terminal): Promise<number> {
+  const model = await openModel(target, { download: options.download, stdin: terminal.stdin });
   await model.source.close();
   if (model.checkpoint) terminal.stdout.write(options.json ? asJson(model.checkpoint) : asText(model, model.checkpoint));
   const errors = model.diagnostics.filter(({ severity }) => severity === 'error');

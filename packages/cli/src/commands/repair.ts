@@ -4,6 +4,7 @@ import { atomicFileSink, openSource } from '@weightspec/io/node';
 import { CliError } from '../codes.js';
 import { diagnosticLine } from '../faults.js';
 import { folderResolver, formatsBeside, isIndexFile, isUrl } from '../folders.js';
+import { isStdin, openTarget } from '../inputs.js';
 import { planRepair, type RepairPlan } from '../repair/plan.js';
 import { withFrames } from '../report/checked-file.js';
 import { visible } from '../report/escape.js';
@@ -15,8 +16,8 @@ import { EXIT, wantsColor, type Terminal } from '../terminal.js';
  * Writes a repaired copy of `path` to `destination` and says what changed. Throws CliError for a file that has nothing to repair or
  * that cannot be repaired without guessing, IoError.
  */
-export async function repair(path: string, destination: string, terminal: Terminal): Promise<number> {
-  const source = await openSource(path);
+export async function repair(path: string, destination: string, { download }: { readonly download?: boolean }, terminal: Terminal): Promise<number> {
+  const source = await openTarget(path, { download, stdin: terminal.stdin });
   const shards = isIndexFile(path) ? folderResolver(dirname(path)) : undefined;
   const beside = isIndexFile(path) ? formatsBeside(path) : undefined;
   const exports = await smoothQuantCheck(undefined);
@@ -25,7 +26,7 @@ export async function repair(path: string, destination: string, terminal: Termin
     refuse(path, plan, terminal);
     // The names of shards are looked up beside the index.
     if (shards && dirname(absolute(destination)) !== dirname(absolute(path))) throw new CliError('CLI_REPAIR_ELSEWHERE', `${destination}: the shards are in ${dirname(path)}`);
-    const sink = await atomicFileSink(destination, { protect: isUrl(path) ? [] : [path] });
+    const sink = await atomicFileSink(destination, { protect: isUrl(path) || isStdin(path) ? [] : [path] });
     try {
       await plan.write(sink);
       await sink.commit();

@@ -1,11 +1,11 @@
 import { extname, join } from 'node:path';
-import { formats, validateFolder, validateSource, type FolderFile, type Report, type ReportOptions } from '@weightspec/formats';
-import { atomicFileSink, openSource } from '@weightspec/io/node';
-import { faultOf, reportFault } from '../faults.js';
-import { folderResolver, formatsBeside, isIndexFile, isUrl } from '../folders.js';
-import { inputsOf, type Input } from '../inputs.js';
-import { progressBar } from '../progress.js';
-import { withFolderFrames, withFrames, type CheckedFile, type FailedFile, type Findings, type UncheckedFile } from '../report/checked-file.js';
+import { formats, type Report } from '@weightspec/formats';
+import { atomicFileSink } from '@weightspec/io/node';
+import { openCheckers } from '../checkers.js';
+import type { CheckOutcome } from '../checking.js';
+import { isUrl } from '../folders.js';
+import { inputsOf, isStdin, type Input } from '../inputs.js';
+import type { CheckedFile, FailedFile, Findings, UncheckedFile } from '../report/checked-file.js';
 import { visible } from '../report/escape.js';
 import { textReporter } from '../report/text.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
@@ -25,41 +25,67 @@ export interface ValidateCommandOptions {
   readonly deep?: boolean;
   /** What a quantized model was made of, to compare it with. */
   readonly original?: string;
+  /** Files at once. Default 1. */
+  readonly jobs?: number;
+  /** Store whole files of servers that send no ranges. */
+  readonly download?: boolean;
 }
 
-/** Checks every target and prints the findings. A file that cannot be read does not keep the others from being checked. */
+/** Checks every target and prints the findings, in the order of the targets. A file that cannot be read does not keep the others from being checked. */
 export async function validate(targets: readonly string[], options: ValidateCommandOptions, terminal: Terminal): Promise<number> {
+  const { jobs = 1, strict, deep, download, original, quiet } = options;
   const files: CheckedFile[] = [];
   const unchecked: UncheckedFile[] = [];
-  const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env), options.quiet) : undefined;
   const failed: FailedFile[] = [];
+  const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env), quiet) : undefined;
 
-  const { smoothQuantCheck } = await import('../smoothquant-check.js');
-  const exports = await smoothQuantCheck(options.original);
-  for await (const input of withFilesLeft(inputsOf(targets))) {
-    try {
-      const further = exports.further(input.path);
-      const file = await (input.folder ? checkFolder(input.path, input.folder, { ...options, further }, terminal) : check(input, { ...options, further }, terminal));
-      input.done?.(file.report);
-      const reason = input.named ? undefined : whyLeftOut(file.report);
+  const checkers = await openCheckers({ jobs, original }, quiet ? notATerminal(terminal) : terminal);
+  try {
+    const check = ({ path, folder }: Listened): Promise<CheckOutcome> => checkers.check({ path, folder, strict, deep, download });
+    for await (const { input, outcome } of inOrder(withFilesLeft(inputsOf(targets)), jobs, check)) {
+      if ('failed' in outcome) {
+        failed.push(outcome.failed);
+        terminal.stderr.write(outcome.told);
+        continue;
+      }
+      const reason = input.named ? undefined : whyLeftOut(outcome.file.report);
       if (reason === undefined) {
-        files.push(file);
-        if (reporter) terminal.stdout.write(reporter.file(file));
+        files.push(outcome.file);
+        if (reporter) terminal.stdout.write(reporter.file(outcome.file));
       } else {
         unchecked.push({ path: input.path, reason });
       }
-    } catch (error) {
-      failed.push({ path: input.path, ...faultOf(error) });
-      reportFault(error, terminal);
     }
+  } finally {
+    await checkers.close();
   }
-  await exports.close();
 
   const findings = { version: version(), files, unchecked, failed };
-  if (reporter) terminal.stdout.write(unchecked.map(reporter.unchecked).join('') + reporter.total(findings));
+  if (reporter) terminal.stdout.write(unchecked.map((file) => reporter.unchecked(file)).join('') + reporter.total(findings));
   else terminal.stdout.write(await render(findings, options.format));
   for (const path of options.report ?? []) await writeReport(path, findings);
   return exitCode(findings, targets, options, terminal);
+}
+
+interface Done {
+  readonly input: Listened;
+  readonly outcome: CheckOutcome;
+}
+
+/** Checks up to `jobs` inputs at once and gives what came of them in the order of the inputs. */
+async function* inOrder(inputs: AsyncIterable<Listened>, jobs: number, check: (input: Listened) => Promise<CheckOutcome>): AsyncGenerator<Done> {
+  const underWay: Promise<Done>[] = [];
+  for await (const input of inputs) {
+    const done = check(input).then((outcome) => ({ input, outcome }));
+    underWay.push(done);
+    // Which inputs come next depends on what was found in this one.
+    if (input.done) {
+      const { outcome } = await done;
+      if ('file' in outcome) input.done(outcome.file.report);
+    }
+    if (underWay.length >= jobs) yield underWay.shift()!;
+  }
+  for (const done of underWay) yield done;
 }
 
 /** An input, and whom to tell what was found. */
@@ -72,36 +98,8 @@ const configurations = ['config.json', 'params.json', 'generation_config.json'];
 async function* withFilesLeft(inputs: AsyncIterable<Input>): AsyncGenerator<Listened> {
   for await (const input of inputs) {
     const seen = new Set(configurations);
-    yield { ...input, done: ({ stats }) => stats.files?.forEach((name) => seen.add(name)) };
+    yield input.folder ? { ...input, done: ({ stats }) => stats.files?.forEach((name) => seen.add(name)) } : input;
     for (const { name } of input.folder ?? []) if (!seen.has(name)) yield { path: join(input.path, name), named: false };
-  }
-}
-
-type CheckOptions = ValidateCommandOptions & Pick<ReportOptions, 'further'>;
-
-async function checkFolder(path: string, files: readonly FolderFile[], { strict, deep, quiet, further }: CheckOptions, terminal: Terminal): Promise<CheckedFile> {
-  const bar = progressBar(path, quiet ? notATerminal(terminal) : terminal);
-  const folder = folderResolver(path);
-  try {
-    const report = await validateFolder(files, folder.resolve, { name: path, strict, deep, further, progress: bar.progress });
-    return await withFolderFrames(report, files.map(({ name }) => join(path, name)));
-  } finally {
-    bar.stop();
-    await folder.closeAll();
-  }
-}
-
-async function check({ path }: Input, { strict, deep, quiet, further }: CheckOptions, terminal: Terminal): Promise<CheckedFile> {
-  const source = await openSource(path);
-  const shards = isIndexFile(path) ? formatsBeside(path) : undefined;
-  const bar = progressBar(path, quiet ? notATerminal(terminal) : terminal);
-  try {
-    const report = await validateSource(source, { strict, deep, further, progress: bar.progress, formats: shards?.formats ?? formats });
-    return await withFrames(report, source);
-  } finally {
-    bar.stop();
-    await source.close();
-    await shards?.closeAll();
   }
 }
 
@@ -139,7 +137,7 @@ const endings: Readonly<Record<string, ReportFormat>> = { '.json': 'json', '.sar
 
 /** The file appears when it is whole, and in place of no file that was checked. Throws IoError. */
 async function writeReport(path: string, findings: Findings): Promise<void> {
-  const sink = await atomicFileSink(path, { protect: findings.files.map(({ report }) => report.path).filter((checked) => !isUrl(checked)) });
+  const sink = await atomicFileSink(path, { protect: findings.files.map(({ report }) => report.path).filter((checked) => !isUrl(checked) && !isStdin(checked)) });
   await sink.write(new TextEncoder().encode(await render(findings, endings[extname(path).toLowerCase()] ?? 'text')));
   await sink.commit();
 }
