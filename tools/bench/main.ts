@@ -17,9 +17,10 @@ import * as quantize from './quantize.js';
 import { ratioOf as speedRatio, type SpeedReport, type SpeedRow } from './speed.js';
 import * as start from './start.js';
 import * as wasm from './wasm.js';
+import * as webgpu from './webgpu.js';
 
 /** One line a module. */
-const modules: Readonly<Record<string, BenchModule>> = { cli, codecs, convert, decode, prefill, quantize, start, wasm };
+const modules: Readonly<Record<string, BenchModule>> = { cli, codecs, convert, decode, prefill, quantize, start, wasm, webgpu };
 
 const USAGE = `npm run bench -- [${Object.keys(modules).join(' | ')} …] [options]
 
