@@ -37,7 +37,8 @@ async function asInt8(): Promise<Checkpoint> {
 }
 
 it.each([['f32', trained, { beside }], ['int8, group size 64', asInt8, {}]] as const)('%s: as many sums are right as the manifest says', async (storage, open, options) => {
-  const { executable, dispose } = await loadModel(await open(), { ...options, backend: await fastestBackend() });
+  const model = await loadModel(await open(), { ...options, backend: await fastestBackend() });
+  const { executable } = model;
   const pieces = additionPieces();
   let right = 0;
   for (let pair = 0; pair < 10_000; pair++) {
@@ -53,7 +54,7 @@ it.each([['f32', trained, { beside }], ['int8, group size 64', asInt8, {}]] as c
     }
     if (good) right++;
   }
-  await dispose();
+  await model.dispose();
   // Other orders of summation may turn a sum or two that hang in the balance.
   expect(Math.abs(right - accuracy[storage]!.rightOfAll)).toBeLessThanOrEqual(5);
   expect(right).toBeGreaterThan(9900);

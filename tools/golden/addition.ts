@@ -70,9 +70,9 @@ export interface Sum {
 }
 
 export function sumOf(pieces: readonly Piece[], a: number, b: number): Sum {
-  const [prompt, answer] = [`${a}+${b}=`, String(a + b)];
+  const [prompt, right] = [`${a}+${b}=`, String(a + b)];
   const tokens = encode(pieces, prompt);
-  return { a, b, prompt, answer, tokens, rightIds: [...encode(pieces, `${prompt}${answer}`).slice(tokens.length), BOS] };
+  return { a, b, prompt, answer: right, tokens, rightIds: [...encode(pieces, `${prompt}${right}`).slice(tokens.length), BOS] };
 }
 
 export const sampleSeed = 50;

@@ -22,14 +22,14 @@ import { goldenFolder } from '../golden/generate.js';
 
 const folder = join(goldenFolder, 'addition');
 const bytesOf = (name: string): Uint8Array => new Uint8Array(readFileSync(join(folder, name)));
-const parsed = <T>(name: string): T => JSON.parse(readFileSync(join(folder, name), 'utf8')) as T;
+const parsed = (name: string): unknown => JSON.parse(readFileSync(join(folder, name), 'utf8'));
 
 interface Expected {
   readonly prompts: readonly { readonly prompt: string; readonly tokens: readonly number[]; readonly greedyIds: readonly number[]; readonly text: string; readonly firstLogitsRow?: number }[];
 }
-const { prompts } = parsed<Expected>('expected.json');
-const { accuracy, tolerance } = parsed<{ accuracy: Record<string, { rightOfAll: number; pairs: number; rightOfHeldOut: number; heldOutPairs: number }>; tolerance: { absolute: number } }>('manifest.json');
-const config = parsed<Record<string, unknown>>('config.json');
+const { prompts } = parsed('expected.json') as Expected;
+const { accuracy, tolerance } = parsed('manifest.json') as { accuracy: Record<string, { rightOfAll: number; pairs: number; rightOfHeldOut: number; heldOutPairs: number }>; tolerance: { absolute: number } };
+const config = parsed('config.json') as Record<string, unknown>;
 
 async function read(format: Format, source: ByteSource): Promise<Checkpoint> {
   const { checkpoint, diagnostics } = await format.read(source);
@@ -171,10 +171,10 @@ describe('the model that adds, as its manifest tells', () => {
   });
   it('has a tokenizer that gives the ids it was trained on', async () => {
     const { tokenizer } = await readTokenizerBin(memorySource(bytesOf('tokenizer.bin')));
-    const { encode, decode } = createScoreBpeTokenizer(tokenizer!);
+    const vocabulary = createScoreBpeTokenizer(tokenizer!);
     for (const { prompt, tokens, greedyIds, text } of prompts) {
-      expect(encode(prompt, { bos: true })).toEqual(tokens);
-      expect(decode([...tokens, ...greedyIds.slice(0, -1)])).toBe(text);
+      expect(vocabulary.encode(prompt, { bos: true })).toEqual(tokens);
+      expect(vocabulary.decode([...tokens, ...greedyIds.slice(0, -1)])).toBe(text);
     }
   });
 });
