@@ -11,8 +11,9 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('.', import.meta.url));
 const nativeFolder = join(root, 'native');
-const output = join(root, 'dist', 'weightspec.node');
-const stampFile = join(root, 'dist', 'weightspec.node.stamp');
+// WEIGHTSPEC_NATIVE_OUT and WEIGHTSPEC_NATIVE_FLAGS: another build beside the usual one, such as one with sanitizers.
+const output = process.env.WEIGHTSPEC_NATIVE_OUT ?? join(root, 'dist', 'weightspec.node');
+const stampFile = `${output}.stamp`;
 const skippedFile = join(root, 'dist', 'native-skipped.txt');
 
 const include = join(dirname(createRequire(import.meta.url).resolve('node-api-headers/package.json')), 'include');

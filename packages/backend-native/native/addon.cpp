@@ -220,6 +220,7 @@ Weight weightFrom(const double* field, const std::vector<Span<const uint8_t>>& s
   if (field[8] != expected) throw Fault("WEIGHT_INVALID", std::to_string(static_cast<int64_t>(field[8])) + " bytes where a weight needs " + std::to_string(static_cast<int64_t>(expected)));
   w.values = bytesIn(sources, field[6], field[7], field[8]);
   w.scales = nullptr;
+  w.packed = nullptr;
   if (grouped) {
     const double groups = static_cast<double>(w.rows) * w.cols / static_cast<double>(w.groupSize);
     if (field[11] != groups * 4) throw Fault("WEIGHT_INVALID", "scales that are not one a group");
@@ -257,6 +258,9 @@ napi_value createModel(napi_env env, napi_callback_info info) {
     spec.layers = integer(env, object, "layers");
     spec.kvWidth = integer(env, object, "kvWidth");
     spec.logits = integer(env, object, "logits");
+    double repackBudgetBytes = 0;
+    check(env, napi_get_value_double(env, property(env, object, "repackBudgetBytes"), &repackBudgetBytes));
+    spec.repackBudgetBytes = static_cast<size_t>(repackBudgetBytes);
 
     std::vector<Span<const uint8_t>> sources;
     const napi_value list = property(env, object, "sources");

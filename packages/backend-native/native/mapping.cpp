@@ -71,7 +71,7 @@ Mapping::~Mapping() {
   if (bytes_) UnmapViewOfFile(bytes_);
 }
 
-Memory::Memory(size_t byteLength) : byteLength_(byteLength) {
+Memory::Memory(size_t byteLength, bool) : byteLength_(byteLength) {
   if (byteLength == 0) return;
   bytes_ = static_cast<uint8_t*>(VirtualAlloc(nullptr, byteLength, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE));
   if (!bytes_) throw failed("there is no memory for " + std::to_string(byteLength) + " bytes");
@@ -114,7 +114,7 @@ Mapping::~Mapping() {
   if (bytes_) munmap(const_cast<uint8_t*>(bytes_), byteLength_);
 }
 
-Memory::Memory(size_t byteLength) : byteLength_(byteLength) {
+Memory::Memory(size_t byteLength, bool large) : byteLength_(byteLength) {
   if (byteLength == 0) return;
   int flags = MAP_PRIVATE | MAP_ANONYMOUS;
 #ifdef MAP_NORESERVE
@@ -123,6 +123,11 @@ Memory::Memory(size_t byteLength) : byteLength_(byteLength) {
   void* address = mmap(nullptr, byteLength, PROT_READ | PROT_WRITE, flags, -1, 0);
   if (address == MAP_FAILED) throw failed("there is no memory for " + std::to_string(byteLength) + " bytes");
   bytes_ = static_cast<uint8_t*>(address);
+#ifdef MADV_HUGEPAGE
+  if (large) madvise(address, byteLength, MADV_HUGEPAGE);
+#else
+  static_cast<void>(large);
+#endif
 }
 
 Memory::~Memory() {

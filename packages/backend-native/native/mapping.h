@@ -47,7 +47,8 @@ class Mapping {
 class Memory {
  public:
   Memory() = default;
-  explicit Memory(size_t byteLength);
+  /** `large`: in large pages where the system has them; good for what is read whole again and again. */
+  explicit Memory(size_t byteLength, bool large = false);
   ~Memory();
   Memory(Memory&& other) noexcept;
   Memory& operator=(Memory&& other) noexcept;

@@ -43,6 +43,8 @@ struct ModelSpec {
   std::vector<Weight> weights;
   std::vector<Op> ops;
   int vocabSize, maxSeqLen, layers, kvWidth, logits;
+  /** Bytes that copies of weights in another order may take. */
+  size_t repackBudgetBytes;
   /** What the weights point into. */
   std::vector<std::shared_ptr<Mapping>> mappings;
   std::vector<std::shared_ptr<Memory>> memories;
@@ -101,6 +103,7 @@ class Model {
     std::atomic<int> firstUnit{0};
   };
 
+  void repack();
   std::vector<Phase> plan(bool fuse) const;
   bool readLater(int buffer, int afterOp) const;
   Share claim(Left& left, int units) const;
@@ -142,6 +145,8 @@ class Model {
   std::vector<Scratch> scratches_;
   /** [layers][2][kvHeads][maxSeqLen][headDim], by the kv heads of the layer's attention. */
   Memory cache_;
+  /** What Matrix::packed points into. */
+  std::vector<Memory> packedWeights_;
   /** Activations of a whole batch, prepared or packed for the matrices of one phase. */
   Memory packed_;
   /** By (headDim, theta): [rows][headDim / 2] pairs of cos, sin. */

@@ -40,6 +40,8 @@ struct Matrix {
   int64_t groupSize;
   /** INT8_GROUPS: the value is q · scale / divisor (127 for llama2.c's experimental form, else 1). */
   float divisor;
+  /** A copy of the values in the order that `multiplyPacked` reads, where there is one. */
+  const uint8_t* packed;
   /** Whether `multiply` takes activations as int8; else as f32. */
   bool int8Activations;
 };
@@ -118,6 +120,15 @@ struct Kernels {
    * `weights`: room for positions + 16 f32.
    */
   void (*attend)(float* out, const float* q, const HeadCache& cache, int positions, int headDim, float* weights);
+
+  // Weights of short rows in an order of their own. All four are set or none.
+  /** 0 where a matrix gains nothing. */
+  size_t (*packedBytes)(const Matrix& w);
+  /** Packs rows [firstRow, endRow), multiples of 16. */
+  void (*pack)(const Matrix& w, int firstRow, int endRow, uint8_t* packed);
+  void (*preparePacked)(Storage storage, const float* x, int cols, Prepared& dst);
+  void (*multiplyPacked)(const Matrix& w, int firstRow, int endRow, const Prepared& x, float* out);
+
   const Gemm* gemm;
 };
 

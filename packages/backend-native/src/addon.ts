@@ -25,6 +25,8 @@ export interface ModelSpec {
   readonly layers: number;
   readonly kvWidth: number;
   readonly logits: number;
+  /** Bytes that copies of weights in another order may take; 0 for none. */
+  readonly repackBudgetBytes: number;
 }
 
 /** Errors that it throws have the `code` of a BackendError. */
@@ -52,12 +54,19 @@ const FILE = 'weightspec.node';
 /** Built beside the compiled sources; tests, which run the sources themselves, take it from there too. */
 const folders = [new URL('./', import.meta.url), new URL('../dist/', import.meta.url)];
 
+/** The addon's path: WEIGHTSPEC_NATIVE_ADDON (a build with sanitizers), or where the build puts it. */
+function addonPath(): string | undefined {
+  if (process.env.WEIGHTSPEC_NATIVE_ADDON) return process.env.WEIGHTSPEC_NATIVE_ADDON;
+  const folder = folders.find((url) => existsSync(new URL(FILE, url)));
+  return folder && fileURLToPath(new URL(FILE, folder));
+}
+
 /** Throws BackendError (BACKEND_UNAVAILABLE) that says what would bring the addon. */
 export function loadAddon(): Addon {
-  const folder = folders.find((url) => existsSync(new URL(FILE, url)));
-  if (!folder) throw new BackendError('BACKEND_UNAVAILABLE', whyMissing());
+  const path = addonPath();
+  if (path === undefined) throw new BackendError('BACKEND_UNAVAILABLE', whyMissing());
   try {
-    return createRequire(import.meta.url)(fileURLToPath(new URL(FILE, folder))) as Addon;
+    return createRequire(import.meta.url)(path) as Addon;
   } catch (error) {
     throw new BackendError('BACKEND_UNAVAILABLE', `the native addon does not load: ${error instanceof Error ? error.message : String(error)}; build it again with npm run build`);
   }

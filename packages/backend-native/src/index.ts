@@ -22,7 +22,14 @@ export interface OpenOptions {
    * `f32` leaves them as they are, which is exact to f32 rounding and slower. Default: WEIGHTSPEC_ACTIVATIONS, or else int8.
    */
   readonly activations?: Activations;
+  /**
+   * Bytes of copies that matrices of short rows (up to 1024 elements, q8_0 and q4_0) may have in an order that is faster to read; 0 for
+   * none: all weights are then used where they lie. Default: 0 where WEIGHTSPEC_REPACK is 0, or else 256 MiB.
+   */
+  readonly repackBudgetBytes?: number;
 }
+
+const DEFAULT_REPACK_BUDGET_BYTES = 256 * 2 ** 20;
 
 export interface NativeBackend extends Backend {
   /** Instruction set of its kernels. */
@@ -40,7 +47,7 @@ export async function openBackend(options: OpenOptions = {}): Promise<NativeBack
   const addon = loadAddon();
   const isa = choose('instruction set', options.isa ?? process.env.WEIGHTSPEC_ISA, addon.kernels());
   const activations = choose('kind of activations', options.activations ?? process.env.WEIGHTSPEC_ACTIVATIONS, ['int8', 'f32'] as const);
-  const { threads = availableParallelism() } = options;
+  const { threads = availableParallelism(), repackBudgetBytes = process.env.WEIGHTSPEC_REPACK === '0' ? 0 : DEFAULT_REPACK_BUDGET_BYTES } = options;
   if (!Number.isSafeInteger(threads) || threads < 1 || threads > 1024) throw new RangeError(`${threads} threads are not within 1 and 1024`);
   const pool = native(() => addon.createPool(threads));
   return {
@@ -51,7 +58,7 @@ export async function openBackend(options: OpenOptions = {}): Promise<NativeBack
     activationBlock: (storage) => (roundsActivations(storage, activations) ? ACTIVATION_BLOCK : undefined),
     async compile(program, weights, { memoryBudgetBytes } = {}) {
       assertProgram(program);
-      const spec = await planModel(addon, program, weights, { activations, memoryBudgetBytes });
+      const spec = await planModel(addon, program, weights, { activations, memoryBudgetBytes, repackBudgetBytes });
       return new NativeExecutable(addon, program, native(() => addon.createModel(pool, isa, spec)));
     },
   };

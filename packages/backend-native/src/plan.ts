@@ -11,10 +11,11 @@ const opNumbers: Readonly<Record<OpName, number>> = { embed: 0, rmsnorm: 1, matm
 export interface PlanOptions {
   readonly activations: Activations;
   readonly memoryBudgetBytes?: number;
+  readonly repackBudgetBytes: number;
 }
 
 /** Maps or copies the weights and spells the program out. Throws BackendError. */
-export async function planModel(addon: Addon, program: Program, weights: WeightMap, { activations, memoryBudgetBytes }: PlanOptions): Promise<ModelSpec> {
+export async function planModel(addon: Addon, program: Program, weights: WeightMap, { activations, memoryBudgetBytes, repackBudgetBytes }: PlanOptions): Promise<ModelSpec> {
   const natives = nativeWeights(program, weights, activations);
   const tensors = natives.flatMap(({ values, scales }) => (scales ? [values, scales] : [values]));
   const { sources, places } = await placeTensors(addon, tensors, memoryBudgetBytes);
@@ -31,6 +32,7 @@ export async function planModel(addon: Addon, program: Program, weights: WeightM
     layers: program.layers,
     kvWidth: program.kvWidth,
     logits: bufferIndex.get(program.logits)!,
+    repackBudgetBytes,
   };
 }
 

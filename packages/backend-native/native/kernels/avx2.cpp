@@ -34,6 +34,10 @@ const Kernels avx2Kernels = {
   add,
   attend,
   nullptr,
+  nullptr,
+  nullptr,
+  nullptr,
+  nullptr,
 };
 
 }  // namespace weightspec

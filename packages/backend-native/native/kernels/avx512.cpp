@@ -3,6 +3,7 @@
 #include <immintrin.h>
 #include <cstdlib>
 #include <cstring>
+#include "../gemm.h"
 #include "../types.h"
 #include "region.h"
 #include "scalar.h"
@@ -20,6 +21,7 @@ namespace {
 /** Two streams of rows with memory asked for ahead keep a core's line buffers full; four gain nothing here. */
 constexpr int ROWS_AT_ONCE = 2;
 #include "int8_avx512.inc"
+#include "packed_avx512.inc"
 
 }  // namespace
 
@@ -33,7 +35,11 @@ const Kernels avx512Kernels = {
   swiglu,
   add,
   attend,
-  nullptr,
+  packedBytes,
+  pack,
+  preparePacked,
+  multiplyPacked,
+  &gemm,
 };
 
 }  // namespace weightspec

@@ -39,7 +39,8 @@ template <Storage S> inline int codeOf(const uint8_t* block, int i) {
 }
 /** What is subtracted from a code. */
 template <Storage S> constexpr int offsetOf() { return S == Q4_0 ? 8 : S == Q5_0 ? 16 : 0; }
-template <Storage S> constexpr bool hasMinimum() { return S == Q4_1 || S == Q5_1; }
+constexpr bool hasMinimumAtRunTime(Storage storage) { return storage == Q4_1 || storage == Q5_1; }
+template <Storage S> constexpr bool hasMinimum() { return hasMinimumAtRunTime(S); }
 
 template <Storage S> void decodeBlocks(const uint8_t* from, int count, float* out) {
   for (int at = 0; at < count; at += BLOCK, from += blockBytes(S)) {

@@ -154,6 +154,10 @@ const Kernels scalarKernels = {
   add,
   attend,
   nullptr,
+  nullptr,
+  nullptr,
+  nullptr,
+  nullptr,
 };
 
 }  // namespace weightspec
