@@ -4,10 +4,10 @@ import { BackendError } from '@weightspec/kernels';
 import { kernels } from '../generated/kernels.js';
 import { browserThreads } from './browser.js';
 import { compile, type Engine } from './compile.js';
-import { formats } from './formats.js';
+import { activationBlock, formats } from './formats.js';
 import { ThreadPool, type ThreadProvider } from './workers.js';
 
-export { activationBlock } from './formats.js';
+export { activationBlock };
 export type { HelperThread, Task, ThreadProvider } from './workers.js';
 
 export interface OpenOptions {
@@ -41,6 +41,7 @@ export async function openBackend(options: OpenOptions = {}): Promise<Backend> {
   return {
     id: 'wasm',
     supports: (op, storage) => ops.has(op) && (storage === undefined || formats.has(storage)),
+    activationBlock,
     compile: (program, weights, compileOptions) => compile(engine, program, weights, compileOptions),
   };
 }

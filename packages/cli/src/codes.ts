@@ -19,6 +19,7 @@ export const cliCodes = {
   CLI_NO_CHAT: entry('run', 'No chat format is known for this vocabulary', 'A chat in another model’s format gives fluent nonsense.', 'Spell the format out in the prompt, without --chat.'),
   CLI_BAD_CONFIG: entry('run', 'The config.json or params.json beside the model cannot be read', 'Its numbers decide what is computed; guessed ones give fluent nonsense.', 'Download it again, from where the weights are.'),
   CLI_BAD_TRACE: entry('logits', 'The file given to compare with holds no activations of this model', 'A comparison of nothing would look like agreement.', 'Names are those of docs/cli.md; all tokens of --tokens must be in it, and the rows of one prompt only.'),
+  CLI_BAD_GOLDEN: entry('logits', 'The folder given as golden has nothing for this model', 'A comparison with another model’s numbers would blame a sound file.', 'Name a folder like those of fixtures/golden: expected.json, manifest.json and the files that they name.'),
   CLI_NEEDS_FOLDER: entry('convert', 'Several files for a destination that names one', 'Shards and their index belong together in a folder of their own.', 'Name a folder, or a larger --shard-size.'),
   CLI_NO_PAGE: entry('web', 'The page is not built', 'A server with nothing to serve would answer every address with 404.', 'Run `npm run build`, or install the package again.'),
   CLI_PORT_TAKEN: entry('web', 'Another program has this port', 'Serving on another port than the one asked for would leave the address asked for to that other program.', 'Name another one with --port, or none.'),

@@ -1,4 +1,4 @@
-import { DiagnosticError, type Checkpoint } from '@weightspec/core';
+import { DiagnosticError, type Backend, type Checkpoint } from '@weightspec/core';
 import { loadModel, type LoadedModel } from '@weightspec/engine';
 import { chooseBackend, type BackendChoice } from './backends.js';
 import { CliError } from './codes.js';
@@ -10,6 +10,7 @@ export interface ReadyModel {
   readonly path: string;
   readonly checkpoint: Checkpoint;
   readonly model: LoadedModel;
+  readonly backend: Backend;
 }
 
 /**
@@ -24,7 +25,7 @@ export async function withModel<T>(target: string, choice: BackendChoice, termin
     if (!checkpoint || errors.length > 0) throw new DiagnosticError(errors);
     const model = await loadModel(checkpoint, { backend, beside: beside ?? (await besideModel(source.name, checkpoint)) });
     try {
-      return await use({ path: source.name, checkpoint, model });
+      return await use({ path: source.name, checkpoint, model, backend });
     } finally {
       await model.dispose();
     }

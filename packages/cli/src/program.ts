@@ -49,6 +49,13 @@ function byteCount(text: string): number {
   return value;
 }
 
+/** `2/5`: the second of five parts. */
+function shardOf(text: string): { readonly index: number; readonly count: number } {
+  const [index = 0, count = 0] = /^\d+\/\d+$/.test(text) ? text.split('/').map(Number) : [];
+  if (index < 1 || index > count) throw new InvalidArgumentError('Expected a part of a whole, such as 1/4.');
+  return { index, count };
+}
+
 /** Four ids, in the order of qwen.cpp's header. */
 function qwenTokenIds(text: string): { readonly eos: number; readonly pad: number; readonly imStart: number; readonly imEnd: number } {
   const [eos, pad, imStart, imEnd, ...more] = tokenIds(text);
@@ -148,10 +155,11 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .command('logits')
     .description('write the logits after a sequence of tokens, as little-endian f32')
     .argument('<model>', 'a model file, a folder with one, or an http(s) URL')
-    .requiredOption('--tokens <ids>', 'ids with commas', tokenIds)
+    .option('--tokens <ids>', 'ids with commas', tokenIds)
     .option('--out <file>', 'where the rows go')
     .option('--all', 'one row a token, not only the last')
-    .option('--trace <file>', 'activations to compare with; names the first that departs')
+    .option('--golden <folder>', 'prompts to run, and the logits and ids that they must give')
+    .option('--trace [file]', 'activations to compare with, or those of --golden; names the first that departs')
     .option('--trace-bound <b>', 'how far they may be off, relative to 1 and to themselves', numberBetween(0, 1), 1e-4)
     .addOption(new Option('--trace-order <order>', 'whose order q and k have in that file, if not the model’s').choices(['meta', 'hf']))
     .addOption(backendOption())
@@ -216,6 +224,21 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .description('serve the page that validates, shows and runs files in a browser, to this machine only')
     .option('--port <n>', 'default 8741, or any that is free when that is taken', wholeNumber(0))
     .action(action(async (options) => (await import('./commands/web.js')).web(options, terminal)));
+
+  program
+    .command('conform')
+    .description('run the conformance suite on this program or, with --adapter, on any other; exit 1 when a case fails')
+    .argument('[suite...]', 'formats, codecs, ops, models, tokenizers, roundtrip, a case’s name, or a pattern with *')
+    .option('--adapter <command>', 'test the program that this command starts, which speaks docs/conformance.md’s protocol')
+    .option('--timeout <seconds>', 'for each answer of an adapter', wholeNumber(1), 60)
+    .addOption(backendOption())
+    .option('--threads <n>', 'for backends that have threads', wholeNumber(1))
+    .option('--shard <i/n>', 'run part i of n', shardOf)
+    .option('--expectations <file>', 'known failures, as JSON')
+    .option('--json', 'print the report as JSON')
+    .option('--junit <file>', 'write the report as JUnit XML too')
+    .option('--list', 'print the names of the cases, and run none')
+    .action(action(async (patterns: readonly string[], options) => (await import('./commands/conform.js')).conform(patterns, options, terminal)));
 
   program
     .command('explain')
