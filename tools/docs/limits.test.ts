@@ -1,6 +1,5 @@
 /** docs/limits.md against the constants in the code: values, codes, and that none is missing. */
 import { readFileSync, readdirSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { codeFamilies } from '@weightspec/formats';
 import { tiktokenCodes } from '@weightspec/tokenizers';
