@@ -61,6 +61,13 @@ describe.skipIf(typeof whole === 'string')('weightspec run --backend webgpu', ()
     expect(stdout).toBe(reference.stdout);
     expect(stdout.length).toBeGreaterThan(5);
   });
+  it('exits with 2 and the npm command where the package webgpu is missing (BACKEND_UNAVAILABLE)', () => {
+    const asUrl = (script: string): string => `data:text/javascript,${encodeURIComponent(script)}`;
+    const hook = asUrl(`export const resolve = (name, context, next) => { if (name === 'webgpu') throw new Error('Cannot find package'); return next(name, context); };`);
+    const { status, stderr } = spawnSync(process.execPath, ['--import', asUrl(`import { register } from 'node:module'; register(${JSON.stringify(hook)});`), 'packages/cli/bin/weightspec.js', 'run', MODEL, '-p', 'The', '--backend', 'webgpu'], { cwd: workspaceRoot, encoding: 'utf8', timeout: 60_000 });
+    expect(status).toBe(2);
+    expect(stderr).toContain('BACKEND_UNAVAILABLE: the webgpu backend needs the package webgpu here; get it with: npm install webgpu@0.6.2');
+  });
   it('exits with 2 and names the driver where there is none (BACKEND_UNAVAILABLE)', () => {
     const env = { ...process.env, VK_ICD_FILENAMES: '/nothing/here.json', VK_DRIVER_FILES: '/nothing/here.json' };
     const { status, stderr } = spawnSync(process.execPath, ['packages/cli/bin/weightspec.js', 'run', MODEL, '-p', 'The', '--backend', 'webgpu'], { cwd: workspaceRoot, env, encoding: 'utf8', timeout: 60_000 });

@@ -42,6 +42,7 @@ const entries = new Set<GpuEntry>();
 
 export class Gpu {
   readonly #kernels = new Map<string, Promise<CompiledKernel>>();
+  #guarding: Promise<unknown> = Promise.resolve();
   /** Why the device is gone, once it is. */
   #lost?: string;
   /** What the device complained about outside any call of ours. */
@@ -123,6 +124,13 @@ export class Gpu {
 
   /** Runs `allocate` and throws BackendError (BACKEND_FAILED) when the device ran out of memory in it, or found fault with it. */
   async guarded<T>(what: string, allocate: () => T | Promise<T>): Promise<T> {
+    // Error scopes are one stack of the device: those of two calls at once would be taken for each other's.
+    const turn = this.#guarding.then(() => this.#guardedAlone(what, allocate));
+    this.#guarding = turn.catch(() => undefined);
+    return turn;
+  }
+
+  async #guardedAlone<T>(what: string, allocate: () => T | Promise<T>): Promise<T> {
     this.assertAlive();
     const { device } = this;
     device.pushErrorScope('validation');
