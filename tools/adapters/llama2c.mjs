@@ -28,7 +28,7 @@ const programs = { v0: compile('run.c'), v2: compile('runq.c') };
 
 function run(program, args) {
   const { status, signal, stdout, stderr } = spawnSync(program, args.map(String), { maxBuffer: 2 ** 28 });
-  if (status !== 0) throw new Error(`${signal ?? `exit code ${status}`} ${stderr}`.trim());
+  if (status !== 0) throw new Error(`${signal ?? `exit code ${status}`} ${stderr.toString()}`.trim());
   return stdout;
 }
 

@@ -35,12 +35,12 @@ export function assertWithin(code: ConformanceCode, actual: ArrayLike<number>, e
 
 const f32Bits = (values: Float32Array): Uint32Array => new Uint32Array(values.buffer, values.byteOffset, values.length);
 
-/** Throws ConformanceError (CONFORM_BITS) naming the first of the f32 numbers whose bits differ. */
+/** Throws ConformanceError (CONFORM_BITS) naming the first of the f32 numbers whose bits differ; zeros are equal, since JSON's have no sign. */
 export function assertSameBits(actual: Float32Array, expected: Float32Array): void {
   assertCount(actual, expected.length);
   const [got, wanted] = [f32Bits(Float32Array.from(actual)), f32Bits(expected)];
-  const wrong = wanted.findIndex((bits, i) => got[i] !== bits);
-  if (wrong >= 0) throw new ConformanceError('CONFORM_BITS', `element ${wrong} is ${Object.is(actual[wrong], -0) ? '-0' : actual[wrong]}, not ${Object.is(expected[wrong], -0) ? '-0' : expected[wrong]}`);
+  const wrong = wanted.findIndex((bits, i) => got[i] !== bits && !(actual[i] === 0 && expected[i] === 0));
+  if (wrong >= 0) throw new ConformanceError('CONFORM_BITS', `element ${wrong} is ${actual[wrong]}, not ${expected[wrong]}`);
 }
 
 /** Throws with `code`, naming the first byte that differs. */
