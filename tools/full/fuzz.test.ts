@@ -37,5 +37,5 @@ it('finds nothing in the readers in two minutes', async () => {
   console.log(`seed ${seed}`);
   const reports = await fuzz({ targets: targets.map(({ name }) => name), inputs: Infinity, minutes: 2, seed, jobs: 2, findingsFolder: fileURLToPath(new URL('../fuzz/findings', import.meta.url)), report: (line) => console.log(line) });
   expect(reports.flatMap(({ findings }) => findings)).toEqual([]);
-  expect(reports.every(({ inputs }) => inputs > 100)).toBe(true);
+  expect(reports.filter(({ inputs }) => inputs < 64)).toEqual([]);
 }, 300_000);

@@ -18,7 +18,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-const request = (target: string, seed: number, mostInputs: number): SessionRequest => ({ target, seed, mostInputs, until: Infinity, corpusFolder: join(folder, `corpus-${target}-${seed}`), findingsFolder: join(folder, 'findings') });
+const request = (target: string, seed: number, mostInputs: number): SessionRequest => ({ target, seed, mostInputs, mostMilliseconds: Infinity, corpusFolder: join(folder, `corpus-${target}-${seed}`), findingsFolder: join(folder, 'findings') });
 const noWatchdog = { begin: () => undefined };
 const isZip = (bytes: Uint8Array): boolean => bytes[0] === 0x50;
 

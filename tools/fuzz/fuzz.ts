@@ -85,16 +85,20 @@ async function findFatalInput(request: WorkerRequest, folder: string): Promise<s
   return writeFinding(request.findingsFolder, request.target, 'dies', new Uint8Array(readFileSync(journal)), again.end);
 }
 
-async function fuzzTarget(target: string, until: number, options: FuzzOptions, folder: string): Promise<TargetReport> {
+/** Even a target whose turn comes late gets this long. */
+const LEAST_MILLISECONDS = 1000;
+
+async function fuzzTarget(target: string, milliseconds: number, options: FuzzOptions, folder: string): Promise<TargetReport> {
   const started = performance.now();
+  const left = (): number => milliseconds - (performance.now() - started);
   const findings = new Set<string>();
   let [inputs, mostGrowthBytes, mostResidentBytes, behaviours] = [0, 0, 0, 0];
-  for (let session = 0; inputs < options.inputs && Date.now() < until && findings.size < MOST_FINDINGS; session++) {
+  for (let session = 0; inputs < options.inputs && (session === 0 || left() > 0) && findings.size < MOST_FINDINGS; session++) {
     const request: WorkerRequest = {
       target,
       seed: options.seed + session * 7919,
       mostInputs: Math.min(SESSION_INPUTS, options.inputs - inputs),
-      until,
+      mostMilliseconds: Math.max(left(), LEAST_MILLISECONDS),
       corpusFolder: options.corpusFolder ?? join(folder, 'corpus'),
       findingsFolder: options.findingsFolder,
       targetsModule: options.targetsModule ?? new URL('targets.js', import.meta.url).href,
@@ -119,11 +123,11 @@ export async function fuzz(options: FuzzOptions): Promise<TargetReport[]> {
   const folder = mkdtempSync(join(tmpdir(), 'weightspec-fuzz-'));
   const reports = new Map<string, TargetReport>();
   const waiting = [...options.targets];
-  const deadline = Date.now() + options.minutes * 60_000;
+  const deadline = performance.now() + options.minutes * 60_000;
   const runNext = async (): Promise<void> => {
     for (let target = waiting.shift(); target !== undefined; target = waiting.shift()) {
-      const share = ((deadline - Date.now()) * Math.min(options.jobs, waiting.length + 1)) / (waiting.length + 1);
-      reports.set(target, await fuzzTarget(target, Date.now() + share, options, folder));
+      const share = ((deadline - performance.now()) * Math.min(options.jobs, waiting.length + 1)) / (waiting.length + 1);
+      reports.set(target, await fuzzTarget(target, share, options, folder));
     }
   };
   try {
