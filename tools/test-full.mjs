@@ -1,5 +1,6 @@
-// `npm run test:full`: builds, then runs each tools/full/*.test.ts as one part, in its own process and under its own
-// time cap, and ends with one line that counts the parts. A part whose tests were all skipped counts as skipped.
+// `npm run test:full [-- NAME…]`: builds, then runs each tools/full/*.test.ts (or those named) as one part, in its own process and
+// under its own time cap, two at a time, and ends with one line that counts the parts. A part whose tests were all skipped counts as
+// skipped. What a part prints is shown when it is over, so that two of them do not mix.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,10 +13,12 @@ const config = join(root, 'tools/full/vitest.config.mjs');
 const MINUTES_PER_PART = 8;
 let interrupted = false;
 
-/** Runs node with its output shown, in a process group of its own so that the cap ends its children too. */
+/** Runs node, shows its output at the end, in a process group of its own so that the cap ends its children too. */
 function runNode(args) {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], detached: process.platform !== 'win32' });
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'], detached: process.platform !== 'win32' });
+    const output = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => output.push(chunk));
     let timedOut = false;
     const kill = (signal) => {
       try {
@@ -36,6 +39,7 @@ function runNode(args) {
     }, MINUTES_PER_PART * 60_000);
     child.on('close', (code, signal) => {
       clearTimeout(cap);
+      process.stdout.write(Buffer.concat(output));
       process.off('SIGINT', interrupt);
       process.off('SIGTERM', interrupt);
       resolve({ ok: code === 0, why: timedOut ? `stopped after ${MINUTES_PER_PART} minutes` : signal ? `ended by ${signal}` : `exit code ${code}` });
@@ -61,19 +65,30 @@ async function part(name, run) {
 }
 
 const reports = mkdtempSync(join(tmpdir(), 'weightspec-full-'));
+const wanted = process.argv.slice(2);
+const names = readdirSync(join(root, 'tools/full')).filter((file) => file.endsWith('.test.ts')).map((file) => file.replace('.test.ts', '')).toSorted();
+const unknown = wanted.filter((name) => !names.includes(name));
+if (unknown.length > 0) {
+  console.error(`no part is called ${unknown.join(', ')}; there are ${names.join(', ')}`);
+  process.exit(2);
+}
+const started = performance.now();
 const built = await part('build', async () => {
   const { ok, why } = await runNode([join(root, 'tools/build.mjs')]);
   return { outcome: ok ? 'passed' : 'failed', note: ok ? 'all packages' : why };
 });
-const files = readdirSync(join(root, 'tools/full')).filter((file) => file.endsWith('.test.ts')).toSorted();
-for (const file of files) {
-  const name = file.replace('.test.ts', '');
-  await part(name, () => (built === 'passed' ? runPart(file, join(reports, `${name}.json`)) : { outcome: 'failed', note: 'not run: the build failed' }));
+const waiting = names.filter((name) => wanted.length === 0 || wanted.includes(name));
+async function worker() {
+  for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+    const file = `${name}.test.ts`;
+    await part(name, () => (built === 'passed' ? runPart(file, join(reports, `${name}.json`)) : { outcome: 'failed', note: 'not run: the build failed' }));
+  }
 }
+await Promise.all([worker(), worker()]);
 rmSync(reports, { recursive: true, force: true });
 
 console.log('');
 for (const { name, outcome, seconds, note } of results) console.log(`${outcome.padEnd(8)} ${name} (${seconds.toFixed(0)} s; ${note})`);
 const count = (outcome) => results.filter((result) => result.outcome === outcome).length;
-console.log(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped`);
+console.log(`${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped, in ${((performance.now() - started) / 60_000).toFixed(1)} minutes`);
 process.exitCode = interrupted ? 130 : count('failed') > 0 ? 1 : 0;
