@@ -76,35 +76,43 @@ Model::Model(std::shared_ptr<Pool> pool, const Kernels& kernels, ModelSpec spec)
   reserve(1);
 }
 
-/** Puts matrices of short rows into the kernels' own order, one by one, as far as the budget goes. */
+/** Puts matrices of short rows into the kernels' own order, if the budget has room for all of them: a larger model waits for memory anyway. */
 void Model::repack() {
   if (!kernels_.pack) return;
-  size_t left = spec_.repackBudgetBytes;
+  std::vector<Matrix*> matrices;
+  size_t total = 0;
   for (const Op& op : spec_.ops) {
     if (op.kind != MATMUL) continue;
     Matrix& w = spec_.weights[static_cast<size_t>(op.weight)].matrix;
-    if (w.packed || !w.int8Activations || w.cols > LONGEST_REPACKED_ROW) continue;
-    const size_t byteLength = kernels_.packedBytes(w);
-    if (byteLength == 0 || byteLength > left) continue;
-    left -= byteLength;
-    packedWeights_.push_back(Memory(byteLength, true));
-    uint8_t* packed = packedWeights_.back().bytes();
-    struct Job {
-      const Kernels& kernels;
-      const Matrix& w;
-      uint8_t* packed;
-      int threads;
-    } job{kernels_, w, packed, pool_->threads()};
-    const std::lock_guard<std::mutex> lock(pool_->mutex());
-    pool_->run(
-        [](void* context, int thread) {
-          const Job& j = *static_cast<Job*>(context);
-          const int64_t groups = j.w.rows / 16;
-          j.kernels.pack(j.w, static_cast<int>(groups * thread / j.threads) * 16, static_cast<int>(groups * (thread + 1) / j.threads) * 16, j.packed);
-        },
-        &job);
-    w.packed = packed;
+    if (!w.int8Activations || w.cols > LONGEST_REPACKED_ROW || kernels_.packedBytes(w) == 0) continue;
+    if (std::find(matrices.begin(), matrices.end(), &w) != matrices.end()) continue;
+    matrices.push_back(&w);
+    total += (kernels_.packedBytes(w) + 63) / 64 * 64;
   }
+  if (total == 0 || total > spec_.repackBudgetBytes) return;
+  packedWeights_ = Memory(total, true);
+  uint8_t* at = packedWeights_.bytes();
+  for (Matrix* w : matrices) {
+    const size_t byteLength = kernels_.packedBytes(*w);
+    w->packed = at;
+    at += (byteLength + 63) / 64 * 64;
+  }
+  struct Job {
+    const Kernels& kernels;
+    const std::vector<Matrix*>& matrices;
+    int threads;
+  } job{kernels_, matrices, pool_->threads()};
+  const std::lock_guard<std::mutex> lock(pool_->mutex());
+  pool_->run(
+      [](void* context, int thread) {
+        const Job& j = *static_cast<Job*>(context);
+        for (const Matrix* w : j.matrices) {
+          const int64_t groups = w->rows / 16;
+          const auto border = [&](int t) { return static_cast<int>(groups * t / j.threads) * 16; };
+          j.kernels.pack(*w, border(thread), border(thread + 1), const_cast<uint8_t*>(w->packed));
+        }
+      },
+      &job);
 }
 
 /** Whether the matrices of a phase are multiplied by tiles, for so many tokens. */

@@ -146,7 +146,7 @@ class Model {
   /** [layers][2][kvHeads][maxSeqLen][headDim], by the kv heads of the layer's attention. */
   Memory cache_;
   /** What Matrix::packed points into. */
-  std::vector<Memory> packedWeights_;
+  Memory packedWeights_;
   /** Activations of a whole batch, prepared or packed for the matrices of one phase. */
   Memory packed_;
   /** By (headDim, theta): [rows][headDim / 2] pairs of cos, sin. */

@@ -12,6 +12,8 @@ const ABORTED = -1;
 const BUSY = -2;
 
 export class NativeExecutable implements Executable {
+  /** Unpacking a tile of weights costs as much as multiplying some ten tokens by it. */
+  readonly batchTokens = 512;
   #model: Model | undefined;
   readonly #widths: ReadonlyMap<string, number>;
   /** Positions whose keys and values are in every layer's cache. */
