@@ -30,6 +30,20 @@ describe('greedy sampler', () => {
   it('takes the first of the largest', () => {
     expect(greedySampler().sample(Float32Array.of(1, 3, 2, 3))).toBe(1);
     expect(greedySampler().sample(Float32Array.of(-Infinity, -5))).toBe(1);
+    expect(greedySampler().sample(Float32Array.of(-0, 0, -3))).toBe(0);
+    expect(greedySampler().sample(Float32Array.of(1, Number.NaN, 7, Number.NaN, 7))).toBe(2);
+    expect(greedySampler().sample(Float32Array.of(1, Infinity, 7, Infinity))).toBe(1);
+  });
+  it('finds it at the borders of its blocks, wherever the array begins', () => {
+    for (const length of [1023, 1024, 1025, 2049, 4100]) {
+      for (const at of [0, 1, 1022, 1023, 1024, 2047, 2048, length - 1].filter((place) => place < length)) {
+        const values = new Float32Array(length + 1).fill(0.25).subarray(1);
+        values[at] = 0.5;
+        if (at + 1 < length) values[length - 1] = 0.5;
+        expect(greedySampler().sample(values)).toBe(at);
+        expect(greedySampler().sample(values.map((value) => value - 3))).toBe(at);
+      }
+    }
   });
   it('refuses logits that are no numbers (LOGITS_NOT_FINITE)', () => {
     expect(() => greedySampler().sample(Float32Array.of(Number.NaN, Number.NaN))).toThrow(/^LOGITS_NOT_FINITE/);
