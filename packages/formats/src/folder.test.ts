@@ -198,15 +198,24 @@ describe('a folder', () => {
 });
 
 describe('largestTokenId', () => {
-  it('knows tokenizer.json by map and by list, tiktoken lines, and SentencePiece', () => {
-    expect(largestTokenId('tokenizer.json', tokenizerJson(7))).toBe(7);
-    expect(largestTokenId('tokenizer.json', utf8('{"model":{"type":"Unigram","vocab":[["a",0],["b",0]]}}'))).toBe(1);
-    expect(largestTokenId('tokenizer.model', utf8('IQ== 0\nIg== 5\n'))).toBe(5);
-    expect(largestTokenId('tokenizer.model', sentencePiece(3))).toBe(2);
+  it('knows tokenizer.json by map and by list, tiktoken lines, and SentencePiece', async () => {
+    expect(await largestTokenId('tokenizer.json', tokenizerJson(7))).toBe(7);
+    expect(await largestTokenId('tokenizer.json', utf8('{"model":{"type":"Unigram","vocab":[["a",0],["b",0]]}}'))).toBe(1);
+    expect(await largestTokenId('tokenizer.model', utf8('IQ== 0\nIg== 5\n'))).toBe(5);
+    expect(await largestTokenId('tokenizer.model', sentencePiece(3))).toBe(2);
   });
-  it('does not take other bytes for one', () => {
-    for (const text of ['{', '[]', '{"model":{}}', 'null']) expect(largestTokenId('tokenizer.json', utf8(text))).toBeUndefined();
-    for (const text of ['', 'hello world', 'IQ== 0\nrubbish\n', '\u000a\u00ff']) expect(largestTokenId('tokenizer.model', utf8(text))).toBeUndefined();
-    expect(largestTokenId('tokenizer.model', sentencePiece(3).subarray(0, 13))).toBeUndefined();
+  it('counts the pieces of llama2.c’s tokenizer.bin, and holds them against the embedding (FOLDER_TOKENIZER_SIZE)', async () => {
+    const committed = (path: string) => new Uint8Array(readFileSync(new URL(`../../../fixtures/${path}`, import.meta.url)));
+    const trained = committed('golden/addition/tokenizer.bin');
+    expect(await largestTokenId('tokenizer.bin', trained)).toBe(271);
+    expect(await largestTokenId('tokenizer.bin', trained.subarray(0, -1))).toBeUndefined();
+    for (const generation of [1, 2, 3, 4, 5]) expect(await largestTokenId('tokenizer.bin', committed(`llama2c/valid/tokenizer-gen${generation}.bin`))).toBeGreaterThan(0);
+    const files = { ...omit(await sound(), 'tokenizer.json'), 'tokenizer.bin': trained };
+    expect(await codesOf(files)).toEqual(['FOLDER_TOKENIZER_SIZE']);
+  });
+  it('does not take other bytes for one', async () => {
+    for (const text of ['{', '[]', '{"model":{}}', 'null']) expect(await largestTokenId('tokenizer.json', utf8(text))).toBeUndefined();
+    for (const text of ['', 'hello world', 'IQ== 0\nrubbish\n', '\u000a\u00ff']) expect(await largestTokenId('tokenizer.model', utf8(text))).toBeUndefined();
+    expect(await largestTokenId('tokenizer.model', sentencePiece(3).subarray(0, 13))).toBeUndefined();
   });
 });

@@ -270,7 +270,7 @@ async function checkTokenizer(vocabSize: number | undefined, resolve: FolderReso
     const bytes = await wholeFile(name, resolve, MAX_TOKENIZER_BYTES);
     if (!bytes) continue;
     const source = `${folder}/${name}`;
-    const largest = bytes.length > MAX_TOKENIZER_BYTES ? undefined : largestTokenId(name, bytes);
+    const largest = bytes.length > MAX_TOKENIZER_BYTES ? undefined : await largestTokenId(name, bytes);
     if (largest === undefined) {
       const imposter = findImposter(bytes.subarray(0, 4096), source, bytes.length)?.imposter;
       const instead = imposter && imposter.kind === 'stand-in' ? `: it is ${imposter.title}` : '';

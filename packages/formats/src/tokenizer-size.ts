@@ -1,14 +1,19 @@
 /**
  * The largest token id of a tokenizer file, as far as it can be told without a tokenizer: tokenizer.json (Hugging Face),
  * lines of base64 and rank (tiktoken: Llama 3's tokenizer.model, qwen.tiktoken), and SentencePiece's protobuf, whose
- * field 1 is repeated once a piece (sentencepiece_model.proto). Clause F-4.7.
+ * field 1 is repeated once a piece (sentencepiece_model.proto); and llama2.c's tokenizer.bin. Clause F-4.7.
  */
+import { readTokenizerBin } from '@weightspec/llama2c';
 
 /** In the order in which they are looked for. */
-export const tokenizerFiles = ['tokenizer.json', 'tokenizer.model', 'qwen.tiktoken'] as const;
+export const tokenizerFiles = ['tokenizer.json', 'tokenizer.model', 'qwen.tiktoken', 'tokenizer.bin'] as const;
 
-/** The largest id; undefined when the bytes are none of the three. */
-export function largestTokenId(name: string, bytes: Uint8Array): number | undefined {
+/** The largest id; undefined when the bytes are none of these. */
+export async function largestTokenId(name: string, bytes: Uint8Array): Promise<number | undefined> {
+  if (name.endsWith('.bin')) {
+    const { tokenizer, diagnostics } = await readTokenizerBin({ name, size: bytes.length, read: async (offset, length) => bytes.slice(offset, offset + length) });
+    return tokenizer && !diagnostics.some(({ severity }) => severity === 'error') ? tokenizer.pieces.length - 1 : undefined;
+  }
   if (name.endsWith('.json')) return largestInJson(bytes);
   return largestRank(bytes) ?? sentencePieces(bytes);
 }
