@@ -61,7 +61,7 @@ describe('transformers', () => {
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
   it('gives the golden logits and greedy ids of Llama’s safetensors files', { timeout: 250_000 }, (context) => {
-    if (python === undefined) return context.skip('no Python with transformers');
+    context.skip(python === undefined, 'no Python with transformers');
     const report = conform(`${python} ${join(adapters, 'transformers_flax.py')}`, 'models/llama-tiny/safetensors-f16', 'models/addition/prompt-0', 'models/qwen2-tiny/torch-bf16/prompt-0', '--expectations', join(adapters, 'transformers_flax.expectations.json'));
     expect(failuresOf(report)).toEqual([]);
     expect(passedIn(report, 'models/llama-tiny/')).toBe(4);

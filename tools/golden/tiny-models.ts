@@ -267,6 +267,17 @@ function qwen1Tiny(): TinyModel {
   };
 }
 
+/** Two shards under an index, as transformers saves large models (specs/sharded-index#I-1). */
+function sharded(tensors: readonly StoredTensor[]): Record<string, Uint8Array> {
+  const middle = Math.ceil(tensors.length / 2);
+  const shards = [tensors.slice(0, middle), tensors.slice(middle)].map((own, i) => ({ name: `model-0000${i + 1}-of-00002.safetensors`, own }));
+  const totalSize = tensors.reduce((sum, { type, values }) => sum + encodeAs(type, values).length, 0);
+  return {
+    ...Object.fromEntries(shards.map(({ name, own }) => [name, safetensorsFile(own, { format: 'pt' })])),
+    'model.safetensors.index.json': jsonFile({ metadata: { total_size: totalSize }, weight_map: Object.fromEntries(shards.flatMap(({ name, own }) => own.map((tensor) => [tensor.name, name]))) }),
+  };
+}
+
 function qwen2Tiny(): TinyModel {
   const seed = 23;
   const theta = 1_000_000;
@@ -280,7 +291,7 @@ function qwen2Tiny(): TinyModel {
     seed, architecture: 'qwen2', config, reading: { ropeStyle: 'halves', eps: 1e-6, theta },
     meanings: { plain: { weights } },
     variants: {
-      'safetensors-bf16': { format: 'safetensors', variant: 'safetensors', golden: 'plain', open: 'model.safetensors', beside: { config: 'config.json' }, files: { 'model.safetensors': safetensorsFile(tensors, { format: 'pt' }), ...configuration } },
+      'safetensors-bf16': { format: 'safetensors', variant: 'safetensors', golden: 'plain', open: 'model.safetensors.index.json', beside: { config: 'config.json' }, files: { ...sharded(tensors), ...configuration } },
       'torch-bf16': { format: 'torch-checkpoint', variant: 'zip', golden: 'plain', open: 'pytorch_model.bin', beside: { config: 'config.json' }, files: { 'pytorch_model.bin': torchFile(tensors), ...configuration } },
     },
   };

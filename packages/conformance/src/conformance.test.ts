@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { gzipSync } from 'node:zlib';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
 import { referenceBackend } from '@weightspec/kernels';
@@ -39,6 +40,9 @@ describe('the list of cases', () => {
     const named = JSON.stringify(list.cases).match(/"[\w.-]+(?:\/[\w.-]+)+\.(?:bin|json|f64|safetensors|pth|pt|ckpt|tiktoken)"/g) ?? [];
     expect(named.length).toBeGreaterThan(list.cases.length);
     for (const path of new Set(named)) expect(Object.keys(list.files)).toContain(JSON.parse(path));
+  });
+  it('packs into less than 3 MB with its files', () => {
+    expect(gzipSync(Buffer.concat([assembled.list, ...assembled.files.values()])).length).toBeLessThan(3_000_000);
   });
   it('is what was built into the package', () => {
     expect(packagedCases().list).toEqual(list);

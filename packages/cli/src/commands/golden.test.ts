@@ -43,7 +43,7 @@ function withFault(index: (program: Program) => number, change: (op: Op) => Op):
 const opIn = (op: Op['op'], layer: number | undefined, nth = 0) => ({ ops }: Program): number => ops.flatMap((one, i) => (one.op === op && one.layer === layer ? [i] : []))[nth]!;
 
 describe('logits --golden', () => {
-  it.each([['llama-tiny', 'v0.bin', 33], ['llama-tiny', 'model.safetensors', 33], ['llama-tiny', 'consolidated.00.pth', 33], ['qwen1-tiny', 'f16.bin', 33], ['qwen2-tiny', 'model.safetensors', 33]] as const)('%s/%s gives its logits, ids and activations', async (folder, file, count) => {
+  it.each([['llama-tiny', 'v0.bin', 33], ['llama-tiny', 'model.safetensors', 33], ['llama-tiny', 'consolidated.00.pth', 33], ['qwen1-tiny', 'f16.bin', 33], ['qwen2-tiny', 'model.safetensors.index.json', 33], ['qwen2-tiny', 'pytorch_model.bin', 33]] as const)('%s/%s gives its logits, ids and activations', async (folder, file, count) => {
     const { code, stdout } = await held(folder, file, '--trace');
     expect(stdout).toMatch(/^(?:prompt \d: \d+ rows of logits within [\d.]+, 4 greedy ids equal\n){4}/);
     expect(stdout).toContain(`${count} activations agree, embed to logits\n`);

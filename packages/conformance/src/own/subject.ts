@@ -2,7 +2,7 @@
 import { codecOf, llama2cQ8, type PackedScheme } from '@weightspec/codecs';
 import { dtype, readTensor, verdictOf, type Backend, type ByteSource, type Checkpoint, type Diagnostic, type Format } from '@weightspec/core';
 import { compareTrace, describeDeparture, loadModel, type LoadedModel } from '@weightspec/engine';
-import { formats as allFormats, open } from '@weightspec/formats';
+import { formats as allFormats, open, openFolder } from '@weightspec/formats';
 import { memorySink, memorySource } from '@weightspec/io';
 import { BackendError } from '@weightspec/kernels';
 import { readTokenizerBin } from '@weightspec/llama2c';
@@ -104,23 +104,43 @@ async function readTokenizer(file: CaseFile, kind: VocabularyKind): Promise<Toke
   return kind === 'qwen' ? createQwenTokenizer(ranks) : createLlama3Tokenizer(ranks);
 }
 
-async function load({ open: file, beside }: ModelFiles, { backend, formats, openFile }: Required<Pick<OwnSubjectOptions, 'backend' | 'formats' | 'openFile'>>): Promise<RunningModel> {
-  const source = await openFile(file);
+async function load(files: ModelFiles, { backend, formats, openFile }: Required<Pick<OwnSubjectOptions, 'backend' | 'formats' | 'openFile'>>): Promise<RunningModel> {
+  const { beside } = files;
+  const opened = files.open.path.endsWith('.index.json') ? await openShards(files, openFile) : await openAlone(files.open, formats, openFile);
   try {
-    const { checkpoint, diagnostics } = await open(source, formats);
     const [config, params] = await Promise.all([parsed(beside.config), parsed(beside.params)]);
-    const model = await loadModel(soundCheckpoint(checkpoint, diagnostics), { backend, beside: { config, params } });
-    return running(model, source);
+    return running(await loadModel(soundCheckpoint(opened.checkpoint, opened.diagnostics), { backend, beside: { config, params } }), opened.close);
   } catch (error) {
-    await source.close?.();
+    await opened.close();
     if (error instanceof BackendError && (error.code === 'OP_UNSUPPORTED' || error.code === 'STORAGE_UNSUPPORTED')) throw new Unsupported(error.message);
     throw error;
   }
 }
 
+interface OpenedWeights {
+  readonly checkpoint?: Checkpoint;
+  readonly diagnostics: readonly Diagnostic[];
+  readonly close: () => Promise<void>;
+}
+
+async function openAlone(file: CaseFile, formats: readonly Format[], openFile: Required<OwnSubjectOptions>['openFile']): Promise<OpenedWeights> {
+  const source = await openFile(file);
+  return { ...(await open(source, formats)), close: async () => source.close?.() };
+}
+
+/** An index with its shards, as the folder that they would be. */
+async function openShards({ files }: ModelFiles, openFile: Required<OwnSubjectOptions>['openFile']): Promise<OpenedWeights> {
+  const byName = new Map(files.map((file) => [file.path.slice(file.path.lastIndexOf('/') + 1), file]));
+  const listing = await Promise.all(Array.from(byName, async ([name, file]) => ({ name, size: (await file.bytes()).length })));
+  return openFolder(listing, async (name) => {
+    const file = byName.get(name);
+    return file && openFile(file);
+  });
+}
+
 const parsed = async (file: CaseFile | undefined): Promise<unknown> => (file ? JSON.parse(new TextDecoder().decode(await file.bytes())) : undefined);
 
-function running(model: LoadedModel, source: ByteSource): RunningModel {
+function running(model: LoadedModel, closeFiles: () => Promise<void>): RunningModel {
   return {
     async logits(tokens, promptTokens) {
       const { executable, program } = model;
@@ -135,7 +155,7 @@ function running(model: LoadedModel, source: ByteSource): RunningModel {
     },
     async close() {
       await model.dispose();
-      await source.close?.();
+      await closeFiles();
     },
   };
 }

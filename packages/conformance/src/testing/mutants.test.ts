@@ -33,7 +33,7 @@ describe('seeded faults', () => {
     expect(mutants.length).toBeGreaterThanOrEqual(25);
     expect(new Set(mutants.map(({ name, place }) => `${place} ${name}`)).size).toBe(mutants.length);
     const inFiles = mutants.filter(({ place }) => place === 'file bytes').map(({ name }) => name.split(':')[0]);
-    expect(inFiles).toEqual(expect.arrayContaining(['llama2c', 'ggml-qwen', 'safetensors', 'torch-checkpoint', 'tokenizer.bin', 'rank file']));
+    expect(inFiles).toEqual(expect.arrayContaining(['llama2c', 'ggml-qwen', 'safetensors', 'torch-checkpoint', 'sharded index', 'tokenizer.bin', 'rank file']));
   });
   it('are all that fails: without them the same cases pass', async () => {
     const patterns = [...new Set(mutants.flatMap((mutant) => mutant.patterns))];

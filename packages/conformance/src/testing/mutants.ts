@@ -344,6 +344,8 @@ const fileMutants: readonly Mutant[] = ([
   { name: 'torch-checkpoint: names of k and v exchanged behind the checksum', patterns: ['models/llama-tiny/torch-meta-bf16'], changedFiles: { 'golden/llama-tiny/consolidated.00.pth': exchangeTexts('attention.wk', 'attention.wv') } },
   { name: 'tokenizer.bin: two pieces exchanged', patterns: ['tokenizers/llama2c'], changedFiles: { 'golden/tokenizers/tokenizer.bin': exchangeTexts(' two', ' any') } },
   { name: 'rank file: the bytes of two tokens exchanged', patterns: ['tokenizers/qwen', 'tokenizers/llama3'], changedFiles: { 'golden/tokenizers/ranks.tiktoken': exchangeTexts('aGVsbA==', 'IHRoZQ==') } },
+  { name: 'sharded index: the two shards in each other’s place', patterns: ['models/qwen2-tiny/safetensors-bf16'], changedFiles: { 'golden/qwen2-tiny/model.safetensors.index.json': exchangeTexts('-00001-of-', '-00002-of-') } },
+  { name: 'safetensors shards: two tensors of one shape under each other’s name', patterns: ['models/qwen2-tiny/safetensors-bf16'], changedFiles: { 'golden/qwen2-tiny/model-00001-of-00002.safetensors': exchangeTexts('self_attn.k_proj.weight', 'self_attn.v_proj.weight') } },
   { name: 'config.json: theta of another model', patterns: ['models/qwen2-tiny'], changedFiles: { 'golden/qwen2-tiny/config.json': exchangeTexts('"rope_theta": 1000000', '"rope_theta":   10000') } },
 ] as readonly Omit<Mutant, 'place' | 'subject'>[]).map((mutant) => ({ ...mutant, place: 'file bytes' as const, subject: fresh() }));
 
