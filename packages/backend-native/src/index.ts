@@ -5,7 +5,7 @@
 import { availableParallelism } from 'node:os';
 import type { Backend } from '@weightspec/core';
 import { assertProgram, BackendError } from '@weightspec/kernels';
-import { loadAddon, native } from './addon.js';
+import { loadAddon, native, type Addon } from './addon.js';
 import { NativeExecutable } from './executable.js';
 import { planModel } from './plan.js';
 import { ACTIVATION_BLOCK, isSupported, roundsActivations, type Activations } from './storages.js';
@@ -15,7 +15,7 @@ export { nativeQuantizers, withQuantizer, type QuantizedType, type Quantizer } f
 export interface OpenOptions {
   /** Threads that compute. Default: as many as there are processors for this process. */
   readonly threads?: number;
-  /** Instruction set of the kernels: scalar, avx2, avx512. Default: WEIGHTSPEC_ISA, or else the best that the processor has. */
+  /** Instruction set of the kernels: scalar, avx2, avx512, amx. Default: WEIGHTSPEC_ISA, or else the best that the processor has. */
   readonly isa?: string;
   /**
    * `int8` (the default) rounds activations to int8 in blocks of 32 for weights of Q types and llama2.c's groups, as ggml does;
@@ -39,13 +39,16 @@ export interface NativeBackend extends Backend {
   activationBlock(storage: string): number | undefined;
 }
 
+/** AMX's tiles in plain C++, where the processor has AVX-512: slow, for trying what is built on them. Never chosen by itself. */
+const EMULATED = 'amx-emulated';
+
 /** Instruction sets of this processor that the addon has kernels for, best first. Throws BackendError (BACKEND_UNAVAILABLE). */
 export const instructionSets = (): readonly string[] => loadAddon().kernels();
 
 /** Throws BackendError (BACKEND_UNAVAILABLE) where there is no addon, or no such instruction set; BACKEND_FAILED when threads do not start. */
 export async function openBackend(options: OpenOptions = {}): Promise<NativeBackend> {
   const addon = loadAddon();
-  const isa = choose('instruction set', options.isa ?? process.env.WEIGHTSPEC_ISA, addon.kernels());
+  const isa = choose('instruction set', options.isa ?? process.env.WEIGHTSPEC_ISA, isasOf(addon));
   const activations = choose('kind of activations', options.activations ?? process.env.WEIGHTSPEC_ACTIVATIONS, ['int8', 'f32'] as const);
   const { threads = availableParallelism(), repackBudgetBytes = process.env.WEIGHTSPEC_REPACK === '0' ? 0 : DEFAULT_REPACK_BUDGET_BYTES } = options;
   if (!Number.isSafeInteger(threads) || threads < 1 || threads > 1024) throw new RangeError(`${threads} threads are not within 1 and 1024`);
@@ -62,6 +65,11 @@ export async function openBackend(options: OpenOptions = {}): Promise<NativeBack
       return new NativeExecutable(addon, program, native(() => addon.createModel(pool, isa, spec)));
     },
   };
+}
+
+function isasOf(addon: Addon): readonly string[] {
+  const there = addon.kernels();
+  return there.includes('avx512') ? [...there, EMULATED] : there;
 }
 
 /** The choice asked for, the first where none or `auto` was. */

@@ -10,7 +10,8 @@ import { referenceBackend } from '@weightspec/kernels';
 import { instructionSets, openBackend } from './index.js';
 
 const built = existsSync(new URL('../dist/weightspec.node', import.meta.url));
-const isas = built ? instructionSets() : [];
+const instructions = built ? instructionSets() : [];
+const isas = instructions.includes('avx512') ? [...instructions, 'amx-emulated'] : instructions;
 const folder = mkdtempSync(join(tmpdir(), 'weightspec-native-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
