@@ -9,6 +9,8 @@ import { ropeTable } from './rope-table.js';
 
 /** Tokens in one command buffer: systems reset a GPU that works on one for seconds. */
 const MOST_TOKENS = 512;
+/** Tokens of a prompt that fill a card with tiles of 32 even where matrices are small. */
+const BATCH_TOKENS = 256;
 
 interface Step {
   readonly op: Op;
@@ -46,6 +48,8 @@ export async function compileProgram(gpu: Gpu, program: Program, weights: Weight
 }
 
 class WebGpuExecutable implements Executable {
+  /** A CPU that plays the GPU gains nothing from more than the caller's own few. */
+  readonly batchTokens?: number;
   readonly #steps: Step[] = [];
   readonly #tables: Table[] = [];
   readonly #batches: Readonly<Record<Rows, GPUBuffer>>;
@@ -64,6 +68,7 @@ class WebGpuExecutable implements Executable {
     const uniform = (label: string): GPUBuffer => memory.keep(gpu.device.createBuffer({ label, size: 16, usage: usage.uniform | usage.copyTarget }));
     this.#batches = { all: uniform('batch'), last: uniform('last row') };
     this.#tokens = gpu.storage('tokens', 4);
+    if (!gpu.info.emulated) this.batchTokens = BATCH_TOKENS;
   }
 
   readonly batchBuffers = {
