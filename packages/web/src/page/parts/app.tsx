@@ -1,4 +1,5 @@
-import { useCallback, useEffect, useState } from 'preact/hooks';
+import { Fragment } from 'preact';
+import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { ByteRange } from '@weightspec/core';
 import { itemsOf, type ChosenFile, type Item } from '../model/items.js';
 import { connectInspector, inspector } from '../threads.js';
@@ -17,7 +18,8 @@ type Phase =
   | { readonly kind: 'start' }
   | { readonly kind: 'opening'; readonly name: string }
   | { readonly kind: 'failed'; readonly fault: Fault }
-  | { readonly kind: 'open'; readonly item: Item; readonly view: View };
+  /** `opening` counts: what was chosen in one opening is not carried into the next. */
+  | { readonly kind: 'open'; readonly item: Item; readonly view: View; readonly opening: number };
 
 /** Bytes to look at. */
 export interface Selection {
@@ -46,15 +48,18 @@ export function App() {
   const [selection, setSelection] = useState<Selection>();
   const [tensor, setTensor] = useState<string>();
 
+  const openings = useRef(0);
+
   const show = useCallback(async (name: string, open: () => Promise<{ item: Item; view: View }>) => {
+    const opening = ++openings.current;
     setPhase({ kind: 'opening', name });
     setSelection(undefined);
     setTensor(undefined);
     try {
       const { item, view } = await open();
-      setPhase({ kind: 'open', item, view });
+      if (opening === openings.current) setPhase({ kind: 'open', item, view, opening });
     } catch (error) {
-      setPhase({ kind: 'failed', fault: faultOf(error) });
+      if (opening === openings.current) setPhase({ kind: 'failed', fault: faultOf(error) });
     }
   }, []);
 
@@ -97,15 +102,15 @@ export function App() {
           </label>
         )}
         {open && (
-          <>
-            <Summary view={open.view} onChecked={(checked) => setPhase({ ...open, view: { ...open.view, ...checked } })} />
+          <Fragment key={open.opening}>
+            <Summary view={open.view} onChecked={(checked) => setPhase((now) => (now.kind === 'open' && now.opening === open.opening ? { ...now, view: { ...now.view, ...checked } } : now))} />
             <div class={open.view.report.diagnostics.length > 0 ? 'columns' : 'columns single'}>
               <Findings view={open.view} selection={selection} onSelect={setSelection} />
               <Bytes view={open.view} selection={selection} onTensor={setTensor} />
             </div>
-            {open.view.tensors.length > 0 && <Tensors key={open.item} view={open.view} selected={tensor} onSelect={setTensor} onBytes={setSelection} />}
-            {open.view.tensors.length > 0 && <Run key={open.item} item={open.item} />}
-          </>
+            {open.view.tensors.length > 0 && <Tensors view={open.view} selected={tensor} onSelect={setTensor} onBytes={setSelection} />}
+            {open.view.tensors.length > 0 && <Run item={open.item} />}
+          </Fragment>
         )}
       </main>
       <footer>

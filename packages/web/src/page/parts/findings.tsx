@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import type { Diagnostic } from '@weightspec/core';
 import { grouped } from '@weightspec/formats';
+import { baseName } from '../model/items.js';
 import type { View } from '../workers/protocol.js';
 import type { Selection } from './app.js';
 import { Clause } from './clauses.js';
@@ -18,7 +19,8 @@ export function Findings({ view, onSelect }: FindingsProps) {
   const [chosen, setChosen] = useState<Diagnostic>();
   const choose = (diagnostic: Diagnostic): void => {
     setChosen(chosen === diagnostic ? undefined : diagnostic);
-    if (diagnostic.byteRange && view.files.some(({ name }) => name === diagnostic.source)) onSelect({ file: diagnostic.source, byteRange: diagnostic.byteRange });
+    const file = fileOf(diagnostic.source, view);
+    if (diagnostic.byteRange && file) onSelect({ file, byteRange: diagnostic.byteRange });
   };
   const shown = diagnostics.slice(0, MOST_SHOWN);
   return (
@@ -40,6 +42,11 @@ export function Findings({ view, onSelect }: FindingsProps) {
       {diagnostics.length > shown.length && <p class="dim">… and {grouped(stats.limits.diagnosticsFound - shown.length)} more</p>}
     </section>
   );
+}
+
+/** Of files dropped without their folder, findings still name one. */
+function fileOf(source: string, { files }: View): string | undefined {
+  return (files.find(({ name }) => name === source) ?? files.find(({ name }) => baseName(name) === baseName(source)))?.name;
 }
 
 function Where({ diagnostic: { byteRange, pointer, source }, path }: { readonly diagnostic: Diagnostic; readonly path: string }) {

@@ -50,7 +50,10 @@ async function findTokenizer(item: Item, named: readonly Blob[], model: LoadedMo
 }
 
 function promptTokens({ prompt, chat }: GenerateRequest, tokenizer: Tokenizer | undefined): readonly number[] {
-  if (!tokenizer) return prompt.split(',').map((id) => id.trim()).filter((id) => id !== '').map(Number);
+  if (!tokenizer) {
+    if (!/^\s*\d+(\s*,\s*\d+)*\s*$/.test(prompt)) throw new Error('without its tokenizer the model takes token ids: numbers with commas between them, such as 1, 2, 3');
+    return prompt.split(',').map(Number);
+  }
   // Control tokens that a person spells out count as such, but not in a message of a chat.
   return chat ? chatMlPrompt(tokenizer, [{ role: 'user', content: prompt }]) : tokenizer.encode(prompt, { bos: true, control: true });
 }
