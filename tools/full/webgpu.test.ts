@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { WebGpuBackend } from '@weightspec/backend-webgpu';
-import { dtype, type Program, type WeightMap } from '@weightspec/core';
+import { roundActivations } from '@weightspec/codecs';
+import { dtype, type Program, type TensorInfo, type WeightHandle, type WeightMap } from '@weightspec/core';
 import { backendContract } from '@weightspec/kernels/contract';
 import { workspaceRoot } from './packed-project.js';
 import { webGpuOr } from './swiftshader.js';
@@ -19,16 +20,49 @@ describe.skipIf(typeof whole === 'string').each([['workgroups of 64', whole], ['
   backendContract({ describe, it, expect }, backend);
 });
 
+const inMemory = (name: string, type: string, shape: readonly number[], bytes: Uint8Array): TensorInfo => {
+  const source = { name, size: bytes.length, read: async (offset: number, length: number) => bytes.slice(offset, offset + length) };
+  return { name, dtype: dtype(type), shape, location: { source, offset: 0, length: bytes.length } };
+};
+const f32 = (name: string, shape: readonly number[], values: Float32Array): WeightHandle => ({ name, shape, storage: 'F32', parts: { values: inMemory(name, 'F32', shape, new Uint8Array(values.buffer)) } });
+
 /** out = W[token]: one embedding of two rows, [1, 2] and [3, 4]. */
 function oneEmbedding(): { program: Program; weights: WeightMap } {
-  const bytes = new Uint8Array(Float32Array.of(1, 2, 3, 4).buffer);
-  const source = { name: 'memory', size: 16, read: async (offset: number, length: number) => bytes.slice(offset, offset + length) };
-  const values = { name: 'W', dtype: dtype('F32'), shape: [2, 2], location: { source, offset: 0, length: 16 } };
   const program: Program = {
     architecture: 'one embedding', vocabSize: 2, maxSeqLen: 8, layers: 0, kvWidth: 1, buffers: [{ name: 'y', width: 2 }], weights: [{ name: 'W', shape: [2, 2] }], ops: [{ op: 'embed', weight: 'W', out: 'y' }], logits: 'y',
   };
-  return { program, weights: new Map([['W', { name: 'W', shape: [2, 2], storage: 'F32', parts: { values } }]]) };
+  return { program, weights: new Map([['W', f32('W', [2, 2], Float32Array.of(1, 2, 3, 4))]]) };
 }
+
+describe.skipIf(typeof whole === 'string')('activations of lmdeploy-int8', () => {
+  const WIDTH = 64;
+  const row = (values: (i: number) => number): Float32Array => Float32Array.from({ length: WIDTH }, (_, i) => values(i));
+  /** Next to each tie q + 1/2: on it, and one f32 below it. The scale of such a row is 1, because its largest is 127. */
+  const ties = row((i) => [127, 0.5, 0.49999997, 1.5, 1.4999999, -0.5, -2.5, -2.4999998, 126.5, 126.49999, 0, 1e-20][i] ?? (i % 2 === 0 ? 1 : -1) * (i + 0.5));
+  const rows = [ties, row((i) => ties[i]! * 2 ** -20), row((i) => 3 * ties[i]!), row(() => 0), ...[1, 2, 3, 4].map((seed) => row((i) => Math.sin(seed * 1000 + i * i) * 10 ** (seed - 2)))];
+
+  it('are rounded as LMDeploy rounds them, next to ties too', async () => {
+    const backend = (await webGpuOr({ invocations: 64 })) as WebGpuBackend;
+    const identity = Uint8Array.from({ length: WIDTH * WIDTH }, (_, i) => Number(i % (WIDTH + 1) === 0));
+    const table = new Float32Array(WIDTH * WIDTH);
+    rows.forEach((values, r) => table.set(values, r * WIDTH));
+    const parts = { values: inMemory('I', 'I8', [WIDTH, WIDTH], identity), scales: inMemory('I.scale', 'F32', [WIDTH, 1], new Uint8Array(row(() => 1).buffer)) };
+    const program: Program = {
+      architecture: 'rounding', vocabSize: WIDTH, maxSeqLen: WIDTH, layers: 0, kvWidth: 1, buffers: ['x', 'y'].map((name) => ({ name, width: WIDTH })), weights: ['W', 'I'].map((name) => ({ name, shape: [WIDTH, WIDTH] })),
+      ops: [{ op: 'embed', weight: 'W', out: 'x' }, { op: 'matmul', x: 'x', weight: 'I', out: 'y' }], logits: 'y',
+    };
+    const executable = await backend.compile(program, new Map([['W', f32('W', [WIDTH, WIDTH], table)], ['I', { name: 'I', shape: [WIDTH, WIDTH], storage: 'lmdeploy-int8', parts }]]));
+    const rounded = await executable.run(rows.map((_, r) => r), 0, { all: true });
+    backend.close();
+    expect([...rounded.subarray(0, 12)]).toEqual([127, 1, 0, 2, 1, -1, -3, -2, 127, 126, 0, 0]);
+    const expected = new Float64Array(WIDTH);
+    rows.forEach((values, r) => {
+      roundActivations(values, 0, WIDTH, expected);
+      // One rounding of code · scale to f32; −0 and 0 are the same number.
+      expect([...rounded.subarray(r * WIDTH, (r + 1) * WIDTH)].map((value) => value + 0)).toEqual([...expected].map((value) => Math.fround(value) + 0));
+    });
+  });
+});
 
 describe.skipIf(typeof whole === 'string')('a lost device', () => {
   it('fails runs and compilations with BACKEND_FAILED, and says that it was lost', async () => {

@@ -41,7 +41,7 @@ export async function compileProgram(gpu: Gpu, program: Program, weights: Weight
       await gpu.settled();
     });
   } catch (error) {
-    memory.destroy();
+    await executable.dispose();
     throw error;
   }
   return executable;

@@ -14,7 +14,7 @@ export interface OpenOptions {
   readonly maxBufferBytes?: number;
   /** Whether to use subgroup operations where the adapter has them. Default true. */
   readonly subgroups?: boolean;
-  /** Invocations of a workgroup in kernels that reduce, a power of two, at least 4. Default 64; 4 on a CPU that plays the GPU. */
+  /** Invocations of a workgroup in kernels that reduce, a power of two from 4 to 256. Default 64; 4 on a CPU that plays the GPU. */
   readonly invocations?: number;
 }
 
@@ -29,7 +29,7 @@ export interface WebGpuBackend extends Backend {
 
 const ops: ReadonlySet<OpName> = new Set(['embed', 'rmsnorm', 'matmul', 'rope', 'attention', 'swiglu', 'add']);
 
-/** Throws BackendError (BACKEND_UNAVAILABLE), saying what would bring WebGPU here. */
+/** Throws BackendError (BACKEND_UNAVAILABLE), saying what would bring WebGPU here; RangeError for options out of range. */
 export async function openBackend(options: OpenOptions = {}): Promise<WebGpuBackend> {
   const gpu = await Gpu.open(options.gpu ?? (await gpuHere()), options satisfies GpuOptions);
   return {

@@ -19,6 +19,10 @@ it('says what would bring an adapter where there is none (BACKEND_UNAVAILABLE)',
   await expect(openBackend({ gpu: { requestAdapter: async () => null } })).rejects.toThrow(/BACKEND_UNAVAILABLE: WebGPU finds no graphics adapter.*libvulkan1.*VK_ICD_FILENAMES/);
 });
 
+it.each([0, 2, 48, 512])('refuses %d invocations a workgroup', async (invocations) => {
+  await expect(openBackend({ gpu: { requestAdapter: async () => null }, invocations })).rejects.toThrow(RangeError);
+});
+
 describe.skipIf(typeof gpu === 'string')('a device', () => {
   const device = gpu as Gpu;
   afterAll(() => device.device.destroy());

@@ -62,8 +62,9 @@ export class Gpu {
     });
   }
 
-  /** Throws BackendError (BACKEND_UNAVAILABLE) when there is no adapter, or it gives no device. */
+  /** Throws BackendError (BACKEND_UNAVAILABLE) when there is no adapter, or it gives no device; RangeError for invocations that no kernel can have. */
   static async open(entry: GpuEntry, options: GpuOptions = {}): Promise<Gpu> {
+    if (options.invocations !== undefined && ![4, 8, 16, 32, 64, 128, 256].includes(options.invocations)) throw new RangeError(`invocations are a power of two from 4 to 256, not ${options.invocations}`);
     const gpu = entry as GPU;
     entries.add(entry);
     const adapter = await gpu.requestAdapter({ powerPreference: options.powerPreference ?? 'high-performance' });
