@@ -82,8 +82,8 @@ function matmulArguments({ rounding, opIndex }: Step, op: Extract<Op, { op: 'mat
 }
 
 /** What a thread takes at a time: enough to be worth an atomic operation, little enough that no thread waits long for another's last piece. */
-const PIECE_BYTES = 2 ** 15;
-const PIECES_PER_THREAD = 8;
+const PIECE_BYTES = 2 ** 16;
+const PIECES_PER_THREAD = 4;
 
 function rowsPerPiece(matrix: Matrix, rowCount: number, threads: number): number {
   const rows = Math.min(PIECE_BYTES / (byteLengthOf(matrix) / matrix.rows), rowCount / (threads * PIECES_PER_THREAD));

@@ -47,12 +47,12 @@ export const STEPS_DONE = 1468;
 export const CONTROL_END = 2048;
 
 // --- A step: STEP_BYTES in the step table.
-export const STEP_BYTES = 96;
+export const STEP_BYTES = 192;
 export const STEP_KIND = 0;
 /** Not 0 when every thread must have finished the steps before. */
 export const STEP_WAITS = 4;
-/** The next piece of work that is not taken yet. */
-export const STEP_NEXT = 92;
+/** The next piece of work that is not taken yet; on a cache line of its own, since every thread writes it. */
+export const STEP_NEXT = 128;
 /** Arguments by number. */
 export const STEP_ARGUMENTS = 8;
 

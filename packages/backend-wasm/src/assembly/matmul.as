@@ -50,13 +50,12 @@ function rowBytes(format: i32, columns: i32): usize {
   }
 }
 
-/** Rows row … row + 3, or the last one instead of those after it. */
-function dotQuad(job: Matmul, row: i32, last: i32, x: usize, stride: usize): v128 {
+/** Rows r0 … r3 times one row of activations. */
+function dotQuad(job: Matmul, r0: i32, r1: i32, r2: i32, r3: i32, x: usize, stride: usize): v128 {
   const columns = job.columns;
-  const r1 = min<i32>(row + 1, last), r2 = min<i32>(row + 2, last), r3 = min<i32>(row + 3, last);
-  const w0 = job.weight + <usize>row * stride, w1 = job.weight + <usize>r1 * stride, w2 = job.weight + <usize>r2 * stride, w3 = job.weight + <usize>r3 * stride;
+  const w0 = job.weight + <usize>r0 * stride, w1 = job.weight + <usize>r1 * stride, w2 = job.weight + <usize>r2 * stride, w3 = job.weight + <usize>r3 * stride;
   if (job.path == PATH_INT8_ROWS) {
-    const scales = load4(job.scales, row, r1, r2, r3);
+    const scales = load4(job.scales, r0, r1, r2, r3);
     return f32x4.mul(dotInt8Rows(w0, w1, w2, w3, x, columns), f32x4.mul(scales, v128.load_splat<f32>(x + paddedCodeBytes(columns))));
   }
   switch (job.format) {
@@ -71,7 +70,7 @@ function dotQuad(job: Matmul, row: i32, last: i32, x: usize, stride: usize): v12
     default: {
       const groupsPerRow = columns / job.groupSize;
       const s = <usize>groupsPerRow << 2;
-      const sums = dotGroups(w0, w1, w2, w3, job.scales + <usize>row * s, job.scales + <usize>r1 * s, job.scales + <usize>r2 * s, job.scales + <usize>r3 * s, x, columns, job.groupSize);
+      const sums = dotGroups(w0, w1, w2, w3, job.scales + <usize>r0 * s, job.scales + <usize>r1 * s, job.scales + <usize>r2 * s, job.scales + <usize>r3 * s, x, columns, job.groupSize);
       return job.format == FORMAT_GROUPS_WMAX ? f32x4.div(sums, f32x4.splat(127)) : sums;
     }
   }
@@ -85,38 +84,38 @@ function load4(at: usize, i0: i32, i1: i32, i2: i32, i3: i32): v128 {
   return v128.load_lane<u32>(at + (<usize>i3 << 2), values, 3);
 }
 
-/** Writes the first `count` of four results to row `t` of out; the bias is added to the rounded sum. */
-function storeQuad(job: Matmul, t: i32, row: i32, count: i32, sums: v128): void {
-  const place = job.firstOut + row;
-  const out = job.out + (<usize>(t * job.outWidth + place) << 2);
-  if (count == 4) {
-    if (job.bias != 0) sums = f32x4.add(sums, v128.load(job.bias + (<usize>place << 2)));
-    v128.store(out, sums);
-    return;
-  }
-  for (let i = 0; i < count; i++) {
-    let sum = f32x4.extract_lane(sums, 0);
-    if (job.bias != 0) sum += load<f32>(job.bias + (<usize>(place + i) << 2));
-    store<f32>(out + (<usize>i << 2), sum);
-    sums = v128.shuffle<i32>(sums, sums, 1, 2, 3, 0);
-  }
+/** Writes the results of rows r0 … r3 to row `t` of out; biases are added to the rounded sums. */
+function storeQuad(job: Matmul, t: i32, r0: i32, r1: i32, r2: i32, r3: i32, sums: v128): void {
+  if (job.bias != 0) sums = f32x4.add(sums, load4(job.bias + (<usize>job.firstOut << 2), r0, r1, r2, r3));
+  const out = job.out + (<usize>(t * job.outWidth + job.firstOut) << 2);
+  v128.store_lane<u32>(out + (<usize>r0 << 2), sums, 0);
+  v128.store_lane<u32>(out + (<usize>r1 << 2), sums, 1);
+  v128.store_lane<u32>(out + (<usize>r2 << 2), sums, 2);
+  v128.store_lane<u32>(out + (<usize>r3 << 2), sums, 3);
 }
 
-/** Rows [row, row + count) for all tokens, decoded to f32 in `scratch` first. */
-function multiplyDecoded(job: Matmul, row: i32, count: i32, firstToken: i32, endToken: i32, scratch: usize): void {
+/** Rows that do not lie in memory as a kernel could read them: decoded to f32 in `scratch` first. */
+function multiplyDecoded(job: Matmul, r0: i32, r1: i32, r2: i32, r3: i32, firstToken: i32, endToken: i32, scratch: usize): void {
   const columns = job.columns;
-  const bytes = <usize>columns << 2;
-  decodeElements(job.format, job.weight, job.scales, job.groupSize, job.firstElement + row * columns, count * columns, scratch);
-  const w1 = scratch + <usize>min<i32>(1, count - 1) * bytes, w2 = scratch + <usize>min<i32>(2, count - 1) * bytes, w3 = scratch + <usize>min<i32>(3, count - 1) * bytes;
-  for (let t = firstToken; t < endToken; t++) storeQuad(job, t, row, count, dotF32(scratch, w1, w2, w3, job.x + <usize>t * job.xStride, columns));
+  const w1 = scratch + (<usize>columns << 2), w2 = scratch + (<usize>columns << 3), w3 = w1 + (<usize>columns << 3);
+  decodeElements(job.format, job.weight, job.scales, job.groupSize, job.firstElement + r0 * columns, columns, scratch);
+  decodeElements(job.format, job.weight, job.scales, job.groupSize, job.firstElement + r1 * columns, columns, w1);
+  decodeElements(job.format, job.weight, job.scales, job.groupSize, job.firstElement + r2 * columns, columns, w2);
+  decodeElements(job.format, job.weight, job.scales, job.groupSize, job.firstElement + r3 * columns, columns, w3);
+  for (let t = firstToken; t < endToken; t++) storeQuad(job, t, r0, r1, r2, r3, dotF32(scratch, w1, w2, w3, job.x + <usize>t * job.xStride, columns));
 }
 
+/**
+ * Rows [firstRow, endRow) as four streams, each through a quarter of them: four neighbouring rows would lie in one page, where
+ * processors fetch ahead for one stream only. Where the quarters do not come out even, a last row is computed twice.
+ */
 function multiplyPiece(job: Matmul, firstRow: i32, endRow: i32, firstToken: i32, endToken: i32, scratch: usize): void {
   const stride = rowBytes(job.format, job.columns);
-  for (let row = firstRow; row < endRow; row += 4) {
-    const count = min<i32>(4, endRow - row);
-    if (job.path == PATH_DECODED) multiplyDecoded(job, row, count, firstToken, endToken, scratch);
-    else for (let t = firstToken; t < endToken; t++) storeQuad(job, t, row, count, dotQuad(job, row, job.rows - 1, job.x + <usize>t * job.xStride, stride));
+  const quarter = (endRow - firstRow + 3) >> 2;
+  for (let r0 = firstRow; r0 < firstRow + quarter; r0++) {
+    const r1 = min<i32>(r0 + quarter, endRow - 1), r2 = min<i32>(r0 + 2 * quarter, endRow - 1), r3 = min<i32>(r0 + 3 * quarter, endRow - 1);
+    if (job.path == PATH_DECODED) multiplyDecoded(job, r0, r1, r2, r3, firstToken, endToken, scratch);
+    else for (let t = firstToken; t < endToken; t++) storeQuad(job, t, r0, r1, r2, r3, dotQuad(job, r0, r1, r2, r3, job.x + <usize>t * job.xStride, stride));
   }
 }
 
