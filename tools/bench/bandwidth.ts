@@ -7,7 +7,9 @@ import { fileURLToPath } from 'node:url';
 
 /** The source lies beside the TypeScript, not beside what is compiled from it. */
 const source = fileURLToPath(new URL('../../bench/bandwidth.c', import.meta.url));
-const SECONDS = 0.5;
+const SECONDS = 0.3;
+/** A busy moment makes a single measurement too low. */
+const MEASUREMENTS = 3;
 /** Beyond every cache, and enough: larger ones read no slower. */
 const MOST_BYTES = 5e8;
 
@@ -33,11 +35,15 @@ export function bandwidthProbe(): BandwidthProbe | { readonly missing: string } 
       const key = `${size} ${threads}`;
       const before = known.get(key);
       if (before !== undefined) return before;
-      const { status, stdout } = spawnSync(program, [String(threads), String(size), String(SECONDS)], { encoding: 'utf8' });
-      const measured = Number.parseFloat(stdout);
-      if (status !== 0 || !(measured > 0)) throw new Error(`the bandwidth probe ended with ${status}`);
-      known.set(key, measured);
-      return measured;
+      let best = 0;
+      for (let i = 0; i < MEASUREMENTS; i++) {
+        const { status, stdout } = spawnSync(program, [String(threads), String(size), String(SECONDS)], { encoding: 'utf8' });
+        const measured = Number.parseFloat(stdout);
+        if (status !== 0 || !(measured > 0)) throw new Error(`the bandwidth probe ended with ${status}`);
+        best = Math.max(best, measured);
+      }
+      known.set(key, best);
+      return best;
     },
     close: () => rmSync(folder, { recursive: true, force: true }),
   };
