@@ -158,4 +158,27 @@ describe('fieldMap', () => {
       return fields.every(({ byteRange: [start, end] }) => start < end && end <= bytes.length);
     }), { numRuns: 300 })).resolves.toBeUndefined();
   });
+  it('names the same whatever was asked before, and walks a long file once', async () => {
+    const rows = Array.from({ length: 6000 }, (_, index) => [`tensor.${index}`, { dtype: 'F32', shape: [0], data_offsets: [0, 0] }] as const);
+    const header = JSON.stringify(Object.fromEntries(rows));
+    const bytes = new Uint8Array(8 + header.length);
+    new DataView(bytes.buffer).setBigUint64(0, BigInt(header.length), true);
+    bytes.set(new TextEncoder().encode(header), 8);
+    const places = Array.from({ length: 4 }, (_, index) => (index * 7919 * 101) % bytes.length);
+    const one = await fieldMap(memorySource(bytes, 'x.safetensors'));
+    for (const from of places) {
+      const fresh = await fieldMap(memorySource(bytes, 'x.safetensors'));
+      expect(await one.at([from, from + 48])).toEqual(await fresh.at([from, from + 48]));
+    }
+    const last = await one.at([bytes.length - 30, bytes.length]);
+    expect(last.map(({ name, record }) => `${name} of ${record}`)).toContain('data_offsets[0] of tensor.5999');
+  });
+  it.each(['llama2c/valid/tokenizer-gen5.bin', 'ggml-qwen/valid/q4_0.bin', 'torch-checkpoint/valid/plain.pth', 'safetensors/valid/pair.safetensors'])('names the same backwards and forwards: %s', async (path) => {
+    const bytes = fixture(path);
+    const ranges = Array.from({ length: Math.ceil(bytes.length / 48) }, (_, index) => [48 * index, Math.min(48 * (index + 1), bytes.length)] as const);
+    const [forwards, backwards] = [await fieldMap(memorySource(bytes, 'm.bin')), await fieldMap(memorySource(bytes, 'm.bin'))];
+    const there = new Map<number, readonly Field[]>();
+    for (const range of ranges) there.set(range[0], await forwards.at(range));
+    for (const range of ranges.toReversed()) expect(await backwards.at(range)).toEqual(there.get(range[0]));
+  });
 });

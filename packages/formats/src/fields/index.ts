@@ -1,12 +1,12 @@
 /** What the bytes of a file are called: header fields by the names of the specifications, tensors by their own. */
 import type { ByteRange, ByteSource, Checkpoint, Format } from '@weightspec/core';
 import { formats } from '../list.js';
-import { open } from '../open.js';
-import { ggmlQwenFields } from './ggml-qwen.js';
-import { jsonFields } from './json.js';
-import { llama2cFields, tokenizerFields } from './llama2c.js';
-import { overlaps, pagedReader, readRecord, type Field } from './record.js';
-import { zipFields } from './zip.js';
+import { open, type OpenResult } from '../open.js';
+import { ggmlQwenNamer } from './ggml-qwen.js';
+import { jsonNamer } from './json.js';
+import { llama2cFields, tokenizerNamer } from './llama2c.js';
+import { overlaps, pagedReader, readRecord, type Field, type Namer } from './record.js';
+import { zipNamer } from './zip.js';
 
 export type { Field } from './record.js';
 
@@ -17,12 +17,14 @@ export interface FieldMap {
 
 /** Finds out what `source` is and names its bytes. Reads headers and directories only. Throws on I/O faults. */
 export async function fieldMap(source: ByteSource, list: readonly Format[] = formats): Promise<FieldMap> {
-  const { format, variant, checkpoint } = await open(source, list);
+  const opened = await open(source, list);
+  const parts = await namedParts(source, opened);
+  const tensors = tensorFields(source, opened.checkpoint);
   return {
     async at(range) {
-      const { records, rest = [] } = await namedParts(source, range, format?.id, variant, checkpoint);
+      const { records, rest = [] } = await parts(range);
       const accepted: Field[] = [];
-      for (const field of [...records, ...tensorFields(source, checkpoint), ...rest]) {
+      for (const field of [...records, ...tensors, ...rest]) {
         if (overlaps(field, range) && !accepted.some(({ byteRange: [start, end] }) => start < field.byteRange[1] && end > field.byteRange[0])) accepted.push(field);
       }
       return accepted.toSorted((a, b) => a.byteRange[0] - b.byteRange[0]);
@@ -36,29 +38,42 @@ interface NamedParts {
   readonly rest?: readonly Field[];
 }
 
-async function namedParts(source: ByteSource, range: ByteRange, format: string | undefined, variant: string | undefined, checkpoint: Checkpoint | undefined): Promise<NamedParts> {
-  switch (format) {
-    case 'llama2c': return { records: await llama2cFields(source, checkpoint?.tensors[0]?.location.offset) };
-    case 'llama2c-tokenizer': return { records: await tokenizerFields(source, variant, range) };
-    case 'ggml-qwen': return { records: await ggmlQwenFields(source, range) };
-    case 'safetensors': return { records: await safetensorsFields(source, range) };
-    case 'sharded-index': return { records: await jsonFields(source, 0, source.size, range) };
-    case 'torch-checkpoint': return variant === 'legacy' ? { records: [] } : zipParts(source, range);
-    default: return { records: [] };
+type PartsNamer = (range: ByteRange) => Promise<NamedParts>;
+
+const asRecords = (namer: Namer): PartsNamer => async (range) => ({ records: await namer(range) });
+
+async function namedParts(source: ByteSource, { format, variant, checkpoint }: OpenResult): Promise<PartsNamer> {
+  switch (format?.id) {
+    case 'llama2c': {
+      const fields = await llama2cFields(source, checkpoint?.tensors[0]?.location.offset);
+      return asRecords(() => Promise.resolve(fields));
+    }
+    case 'llama2c-tokenizer': return asRecords(tokenizerNamer(source, variant));
+    case 'ggml-qwen': return asRecords(ggmlQwenNamer(source));
+    case 'safetensors': return asRecords(await safetensorsNamer(source));
+    case 'sharded-index': return asRecords(jsonNamer(source, 0, source.size));
+    case 'torch-checkpoint': return variant === 'legacy' ? asRecords(() => Promise.resolve([])) : zipParts(source);
+    default: return asRecords(() => Promise.resolve([]));
   }
 }
 
-async function zipParts(source: ByteSource, range: ByteRange): Promise<NamedParts> {
-  const { records, members } = await zipFields(source, range);
-  return { records, rest: members };
+function zipParts(source: ByteSource): PartsNamer {
+  const namer = zipNamer(source);
+  return async (range) => {
+    const { records, members } = await namer(range);
+    return { records, rest: members };
+  };
 }
 
-async function safetensorsFields(source: ByteSource, range: ByteRange): Promise<readonly Field[]> {
+async function safetensorsNamer(source: ByteSource): Promise<Namer> {
   const { fields, values } = await readRecord(pagedReader(source), source.size, 0, 'safetensors');
   const [length, header] = fields;
-  if (!header) return fields;
-  const inside = await jsonFields(source, 8, 8 + values.len_header!, range);
-  return [length!, ...(inside.length > 0 ? inside : [header])];
+  if (!length || !header) return () => Promise.resolve(fields);
+  const namer = jsonNamer(source, header.byteRange[0], header.byteRange[0] + values.len_header!);
+  return async (range) => {
+    const inside = await namer(range);
+    return [length, ...(inside.length > 0 ? inside : [header])];
+  };
 }
 
 const tensorFields = (source: ByteSource, checkpoint: Checkpoint | undefined): readonly Field[] =>

@@ -1,6 +1,6 @@
 /** Names for the headers of llama2.c's weight files and for the tokens of its tokenizer.bin. Clauses C-2.1, C-3, T-1. */
 import type { ByteRange, ByteSource } from '@weightspec/core';
-import { pagedReader, readRecord, type Field } from './record.js';
+import { lastBefore, pagedReader, readRecord, type Field, type Namer } from './record.js';
 import type { LayoutName } from './layouts.js';
 
 const MAGIC = [0x32, 0x34, 0x6b, 0x61];
@@ -22,19 +22,27 @@ export async function llama2cFields(source: ByteSource, headerBytes?: number): P
   return fields.map((field) => ({ ...field, byteRange: [field.byteRange[0], Math.min(field.byteRange[1], headerBytes)] }));
 }
 
-export async function tokenizerFields(source: ByteSource, variant: string | undefined, range: ByteRange): Promise<Field[]> {
-  if (!variant || !/^gen[1-5]$/.test(variant)) return [];
+/** Tokens between two places at which the walk can be taken up again. */
+const TOKENS_BETWEEN = 1024;
+
+export function tokenizerNamer(source: ByteSource, variant: string | undefined): Namer {
+  if (!variant || !/^gen[1-5]$/.test(variant)) return () => Promise.resolve([]);
   const read = pagedReader(source);
-  const header = await readRecord(read, source.size, 0, `llama2c_tokenizer_${variant}` as LayoutName);
-  if (variant === 'gen1') return [...header.fields, ...(await offsetTable(read, source, header.values.num_offsets ?? 0, range))];
-  const fields = [...header.fields];
-  for (let id = 0, at = header.end; at < Math.min(range[1], source.size) && id < MAX_TOKENS; id += 1) {
-    const token = await readRecord(read, source.size, at, `llama2c_tokenizer_${variant}.token` as LayoutName, `token ${id}`);
-    if (token.end > range[0]) fields.push(...token.fields);
-    if (!token.whole) break;
-    at = token.end;
-  }
-  return fields;
+  const places: { readonly id: number; readonly offset: number }[] = [];
+  return async (range) => {
+    const header = await readRecord(read, source.size, 0, `llama2c_tokenizer_${variant}` as LayoutName);
+    if (variant === 'gen1') return [...header.fields, ...(await offsetTable(read, source, header.values.num_offsets ?? 0, range))];
+    const fields = [...header.fields];
+    let { id, offset: at } = lastBefore(places, range[0]) ?? { id: 0, offset: header.end };
+    for (; at < Math.min(Math.max(range[1], range[0] + 1), source.size) && id < MAX_TOKENS; id += 1) {
+      if (id % TOKENS_BETWEEN === 0 && at > (places.at(-1)?.offset ?? -1)) places.push({ id, offset: at });
+      const token = await readRecord(read, source.size, at, `llama2c_tokenizer_${variant}.token` as LayoutName, `token ${id}`);
+      if (token.end > range[0]) fields.push(...token.fields);
+      if (!token.whole) break;
+      at = token.end;
+    }
+    return fields;
+  };
 }
 
 /** The first generation has all offsets first, then the pieces (T-1.1). */

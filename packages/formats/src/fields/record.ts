@@ -20,6 +20,21 @@ export interface RecordRead {
   readonly whole: boolean;
 }
 
+/** Names for the bytes of one file. Made once a file, so that what was walked for one range need not be walked again for the next. */
+export type Namer = (range: ByteRange) => Promise<readonly Field[]>;
+
+/** Where a walk over records can be taken up again: the last place noted at or before `offset`. */
+export function lastBefore<T extends { readonly offset: number }>(places: readonly T[], offset: number): T | undefined {
+  let low = 0;
+  let high = places.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (places[middle]!.offset <= offset) low = middle + 1;
+    else high = middle;
+  }
+  return places[low - 1];
+}
+
 const PAGE_BYTES = 1 << 16;
 
 /** Small reads through one page, so that a walk over thousands of records is not thousands of reads. */
