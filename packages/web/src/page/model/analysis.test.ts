@@ -68,7 +68,7 @@ describe('what the values of a tensor are', () => {
 });
 
 describe('the values behind a tensor of a checkpoint', () => {
-  const opened = async (path: string): Promise<Checkpoint> => (await open(memorySource(readFileSync(new URL(`../../../../fixtures/${path}`, import.meta.url)), path))).checkpoint!;
+  const opened = async (path: string): Promise<Checkpoint> => (await open(memorySource(readFileSync(new URL(`../../../../../fixtures/${path}`, import.meta.url)), path))).checkpoint!;
 
   it('are codes times scales where it is packed, and none where it is plain integers', async () => {
     const checkpoint = await opened('llama2c/valid/v2-shared.bin');
