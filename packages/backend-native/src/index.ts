@@ -24,12 +24,12 @@ export interface OpenOptions {
   readonly activations?: Activations;
   /**
    * Bytes of copies that matrices of short rows (up to 1024 elements, q8_0 and q4_0) may have in an order that is faster to read. A model
-   * that needs more has none: all its weights are used where they lie. Default: 0 where WEIGHTSPEC_REPACK is 0, or else 128 MiB.
+   * that needs more has none: all its weights are used where they lie. Default: 0 where WEIGHTSPEC_REPACK is 0, or else 64 MiB.
    */
   readonly repackBudgetBytes?: number;
 }
 
-const DEFAULT_REPACK_BUDGET_BYTES = 128 * 2 ** 20;
+const DEFAULT_REPACK_BUDGET_BYTES = 64 * 2 ** 20;
 
 export interface NativeBackend extends Backend {
   /** Instruction set of its kernels. */
