@@ -24,7 +24,7 @@ const extraFlags = (process.env.WEIGHTSPEC_NATIVE_FLAGS ?? '').split(' ').filter
 function sourcesIn(folder) {
   return readdirSync(folder, { withFileTypes: true })
     .flatMap((entry) => (entry.isDirectory() ? sourcesIn(join(folder, entry.name)) : [join(folder, entry.name)]))
-    .toSorted();
+    .toSorted((a, b) => (a < b ? -1 : 1));
 }
 
 /** The first command that compiles an empty C++17 library. */

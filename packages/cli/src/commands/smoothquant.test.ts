@@ -95,10 +95,12 @@ describe.skipIf(!data)('an int8 export of LMDeploy', () => {
     expect(await weightspec('smoothquant', at('original'), given('golden_logits.safetensors'), at('no'))).toMatchObject({ code: 1, stderr: expect.stringContaining('error SMOOTHQUANT_STATISTICS') as string });
     expect(readdirSync(folder)).not.toContain('no');
   });
-  it('is calibrated with the collection’s prompts: LMDeploy’s file, within one step of f16', async () => {
+  it.each(['reference', 'auto'])('is calibrated with the collection’s prompts by the backend %s: LMDeploy’s file, within one step of f16', async (backend) => {
     const { calibration_prompts: prompts } = JSON.parse(readFileSync(given('golden.json'), 'utf8')) as { calibration_prompts: number[][] };
-    const { code, stderr } = await weightspec('calibrate', at('original'), ...prompts.flatMap((prompt) => ['--tokens', prompt.join()]), '--out', at('stats.pth'));
-    expect({ code, last: stderr.trimEnd().split('\n').at(-1) }).toEqual({ code: 0, last: `14 layers over 128 tokens in 4 sequences to ${at('stats.pth')} (reference)` });
+    const { code, stderr } = await weightspec('calibrate', at('original'), ...prompts.flatMap((prompt) => ['--tokens', prompt.join()]), '--out', at('stats.pth'), '--backend', backend);
+    const [last = '', used] = /^(.*) \((\w+)\)$/m.exec(stderr.trimEnd().split('\n').at(-1)!)?.slice(1) ?? [];
+    expect({ code, last }).toEqual({ code: 0, last: `14 layers over 128 tokens in 4 sequences to ${at('stats.pth')}` });
+    if (backend !== 'auto') expect(used).toBe(backend);
     const read = async (path: string) => readStatistics((await torchCheckpoint.read(memorySource(readFileSync(path)))).checkpoint!);
     const [own, theirs] = [await read(at('stats.pth')), await read(given('inputs_stats.pth'))];
     expect([...own.keys()]).toEqual([...theirs.keys()]);
