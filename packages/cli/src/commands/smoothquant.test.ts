@@ -100,7 +100,7 @@ describe.skipIf(!data)('an int8 export of LMDeploy', () => {
     const { code, stderr } = await weightspec('calibrate', at('original'), ...prompts.flatMap((prompt) => ['--tokens', prompt.join()]), '--out', at('stats.pth'), '--backend', backend);
     const [last = '', used] = /^(.*) \((\w+)\)$/m.exec(stderr.trimEnd().split('\n').at(-1)!)?.slice(1) ?? [];
     expect({ code, last }).toEqual({ code: 0, last: `14 layers over 128 tokens in 4 sequences to ${at('stats.pth')}` });
-    if (backend !== 'auto') expect(used).toBe(backend);
+    expect(['auto', used]).toContain(backend);
     const read = async (path: string) => readStatistics((await torchCheckpoint.read(memorySource(readFileSync(path)))).checkpoint!);
     const [own, theirs] = [await read(at('stats.pth')), await read(given('inputs_stats.pth'))];
     expect([...own.keys()]).toEqual([...theirs.keys()]);
