@@ -3,7 +3,7 @@
  * Needs the addon that `npm run build` compiles where it finds a C++ compiler.
  */
 import { availableParallelism } from 'node:os';
-import type { Backend } from '@weightspec/core';
+import type { Backend, WeightMap } from '@weightspec/core';
 import { assertProgram, BackendError } from '@weightspec/kernels';
 import { loadAddon, native, type Addon } from './addon.js';
 import { NativeExecutable } from './executable.js';
@@ -18,10 +18,11 @@ export interface OpenOptions {
   /** Instruction set of the kernels: scalar, avx2, avx512, amx. Default: WEIGHTSPEC_ISA, or else the best that the processor has. */
   readonly isa?: string;
   /**
-   * `int8` (the default) rounds activations to int8 in blocks of 32 for weights of Q types and llama2.c's groups, as ggml does;
-   * `f32` leaves them as they are, which is exact to f32 rounding and slower. Default: WEIGHTSPEC_ACTIVATIONS, or else int8.
+   * `int8` rounds activations to int8 in blocks of 32 for weights of Q types and llama2.c's groups, as ggml does; `f32` leaves them as they
+   * are, which is exact to f32 rounding and slower. `auto` takes int8 for models with 8 MiB of such weights or more: smaller ones are
+   * fixtures whose ids and logits are compared, and run in microseconds either way. Default: WEIGHTSPEC_ACTIVATIONS, or else auto.
    */
-  readonly activations?: Activations;
+  readonly activations?: Activations | 'auto';
   /**
    * Bytes of copies that matrices of short rows (up to 1024 elements, q8_0 and q4_0) may have in an order that is faster to read. A model
    * that needs more has none: all its weights are used where they lie. Default: 0 where WEIGHTSPEC_REPACK is 0, or else 64 MiB.
@@ -29,13 +30,15 @@ export interface OpenOptions {
   readonly repackBudgetBytes?: number;
 }
 
+/** Of weights that int8 activations are for, from which `auto` rounds. */
+const ROUNDED_FROM_BYTES = 8 * 2 ** 20;
 const DEFAULT_REPACK_BUDGET_BYTES = 64 * 2 ** 20;
 
 export interface NativeBackend extends Backend {
   /** Instruction set of its kernels. */
   readonly isa: string;
   readonly threads: number;
-  /** Elements of activations that share an int8 scale for weights of `storage`; undefined where they stay f32. */
+  /** Elements of activations that share an int8 scale for weights of `storage`, where a model is large enough; undefined where they always stay f32. */
   activationBlock(storage: string): number | undefined;
 }
 
@@ -49,7 +52,7 @@ export const instructionSets = (): readonly string[] => loadAddon().kernels();
 export async function openBackend(options: OpenOptions = {}): Promise<NativeBackend> {
   const addon = loadAddon();
   const isa = choose('instruction set', options.isa ?? process.env.WEIGHTSPEC_ISA, isasOf(addon));
-  const activations = choose('kind of activations', options.activations ?? process.env.WEIGHTSPEC_ACTIVATIONS, ['int8', 'f32'] as const);
+  const activations = choose('kind of activations', options.activations ?? process.env.WEIGHTSPEC_ACTIVATIONS, ['auto', 'int8', 'f32'] as const);
   const { threads = availableParallelism(), repackBudgetBytes = process.env.WEIGHTSPEC_REPACK === '0' ? 0 : DEFAULT_REPACK_BUDGET_BYTES } = options;
   if (!Number.isSafeInteger(threads) || threads < 1 || threads > 1024) throw new RangeError(`${threads} threads are not within 1 and 1024`);
   const pool = native(() => addon.createPool(threads));
@@ -58,13 +61,21 @@ export async function openBackend(options: OpenOptions = {}): Promise<NativeBack
     isa,
     threads,
     supports: (_, storage) => storage === undefined || isSupported(storage),
-    activationBlock: (storage) => (roundsActivations(storage, activations) ? ACTIVATION_BLOCK : undefined),
+    activationBlock: (storage) => (roundsActivations(storage, activations === 'auto' ? 'int8' : activations) ? ACTIVATION_BLOCK : undefined),
     async compile(program, weights, { memoryBudgetBytes } = {}) {
       assertProgram(program);
-      const spec = await planModel(addon, program, weights, { activations, memoryBudgetBytes, repackBudgetBytes });
+      const spec = await planModel(addon, program, weights, { activations: activations === 'auto' ? activationsFor(weights) : activations, memoryBudgetBytes, repackBudgetBytes });
       return new NativeExecutable(addon, program, native(() => addon.createModel(pool, isa, spec)));
     },
   };
+}
+
+function activationsFor(weights: WeightMap): Activations {
+  let roundedBytes = 0;
+  for (const { storage, parts } of weights.values()) {
+    if (roundsActivations(storage, 'int8')) for (const { location } of Object.values(parts)) roundedBytes += location.length;
+  }
+  return roundedBytes >= ROUNDED_FROM_BYTES ? 'int8' : 'f32';
 }
 
 function isasOf(addon: Addon): readonly string[] {

@@ -73,7 +73,7 @@ describe.skipIf(!built).each(isas.flatMap((isa) => [{ isa, repackBudgetBytes: 0 
     [[48, 32], 32], [[48, 96], 32], [[48, 96], 96], [[17, 192], 64], [[48, 256], 128], [[48, 256], 256],
   ] as const)('multiplies int8 groups: [%j] in groups of %i', async (shape, groupSize) => {
     const { program, weights } = multiplication(groups(shape, groupSize, 7), floats('table', shape, 8));
-    const backend = await openBackend({ isa, threads: 2, repackBudgetBytes });
+    const backend = await openBackend({ isa, threads: 2, repackBudgetBytes, activations: 'int8' });
     const [ours, exact] = await Promise.all([backend, referenceBackend].map(async (each) => (await each.compile(program, weights)).run(tokens, 0, { all: true })));
     // |weight| ≤ 128/64 = 2; rounding errors of activations average out, so that n · 2 / 254 is never nearly reached.
     isClose(ours!, exact!, (shape[1] * 2) / 254);
@@ -93,7 +93,7 @@ describe.skipIf(!built).each(isas.flatMap((isa) => [{ isa, repackBudgetBytes: 0 
     const { program, weights } = multiplication(weight, floats('table', shape, 12));
     const results: Float32Array[] = [];
     for (const threads of [1, 2, 5]) {
-      const executable = await (await openBackend({ isa, threads, repackBudgetBytes })).compile(program, weights);
+      const executable = await (await openBackend({ isa, threads, repackBudgetBytes, activations: 'int8' })).compile(program, weights);
       for (let i = 0; i < 3; i += 1) results.push(await executable.run(tokens, 0, { all: true }), await executable.run([7], 0));
     }
     for (const [i, result] of results.entries()) expect(result).toEqual(results[i % 2]);
@@ -102,7 +102,7 @@ describe.skipIf(!built).each(isas.flatMap((isa) => [{ isa, repackBudgetBytes: 0 
   });
   it('runs several models of one backend at once', async () => {
     const shape = [192, 256] as const;
-    const backend = await openBackend({ isa, threads: 2, repackBudgetBytes });
+    const backend = await openBackend({ isa, threads: 2, repackBudgetBytes, activations: 'int8' });
     const executables = await Promise.all([1, 2, 3].map(async (seed) => {
       const { program, weights } = multiplication(blocks('Q8_0', shape, seed), floats('table', shape, seed));
       return backend.compile(program, weights);
@@ -182,6 +182,16 @@ describe.skipIf(!built)('openBackend', () => {
   });
   it('refuses threads that are not a count', async () => {
     for (const threads of [0, 1.5, 1025]) await expect(openBackend({ threads })).rejects.toThrow(RangeError);
+  });
+  it.each([[1024, 'f32'], [5120, 'int8']] as const)('rounds activations to int8 by itself only from 8 MiB of weights on: %i rows of 3072 in q4_0 are multiplied with %s', async (rows, taken) => {
+    const shape = [rows, 3072] as const;
+    const { program, weights } = multiplication(blocks('Q4_0', shape, 21), floats('table', shape, 22));
+    const [itself, f32, int8] = await Promise.all([undefined, 'f32', 'int8'].map(async (activations) => {
+      const executable = await (await openBackend({ threads: 2, activations: activations as 'f32' | 'int8' | undefined })).compile(program, weights);
+      return executable.run([3], 0);
+    }));
+    expect(f32).not.toEqual(int8);
+    expect(itself).toEqual(taken === 'f32' ? f32 : int8);
   });
   it('stops in the middle of a run when its signal is aborted, and can go on', async () => {
     const shape = [2048, 2048] as const;

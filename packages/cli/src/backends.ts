@@ -5,44 +5,57 @@ import type { Terminal } from './terminal.js';
 export interface BackendChoice {
   readonly backend: string;
   readonly threads?: number;
+  /** Numbers are the result: activations must not be rounded to int8, however much faster that is. */
+  readonly exact?: boolean;
+}
+
+interface OpenOptions {
+  readonly threads?: number;
+  readonly exact?: boolean;
 }
 
 interface BackendRow {
   readonly id: string;
   /** Throws BackendError (BACKEND_UNAVAILABLE) where this machine cannot run it; the message says what would bring it. */
-  open(options: { readonly threads?: number }): Promise<Backend>;
+  open(options: OpenOptions): Promise<Backend>;
   readonly threads: boolean;
-  /** Whether `auto` tries it. */
-  readonly automatic: boolean;
+  /** What `auto` tries it for: all, models to run, or nothing. */
+  readonly automatic: 'always' | 'inexact' | 'never';
 }
 
 /** Best first: `auto` takes the first that opens. */
 const rows: readonly BackendRow[] = [
-  { id: 'native', open: async (options) => (await import('@weightspec/backend-native')).openBackend(options), threads: true, automatic: true },
-  { id: 'wasm', open: async (options) => (await import('@weightspec/backend-wasm')).openBackend(options), threads: true, automatic: true },
-  { id: 'webgpu', open: async () => (await import('@weightspec/backend-webgpu')).openBackend(), threads: false, automatic: false },
-  { id: 'reference', open: async () => (await import('@weightspec/kernels')).referenceBackend, threads: false, automatic: true },
+  { id: 'native', open: async ({ threads, exact }) => (await import('@weightspec/backend-native')).openBackend({ threads, ...(exact && { activations: 'f32' }) }), threads: true, automatic: 'always' },
+  // Always multiplies weights of Q types in integers.
+  { id: 'wasm', open: async ({ threads }) => (await import('@weightspec/backend-wasm')).openBackend({ threads }), threads: true, automatic: 'inexact' },
+  { id: 'webgpu', open: async () => (await import('@weightspec/backend-webgpu')).openBackend(), threads: false, automatic: 'never' },
+  { id: 'reference', open: async () => (await import('@weightspec/kernels')).referenceBackend, threads: false, automatic: 'always' },
 ];
 
 export const backendIds: readonly string[] = rows.map(({ id }) => id);
 
 /** The backend asked for. Throws BackendError (BACKEND_UNAVAILABLE) rather than take another one in its place. */
-export async function chooseBackend({ backend: asked, threads }: BackendChoice, terminal: Terminal): Promise<Backend> {
-  const { row, backend } = asked === 'auto' ? await firstThatOpens(threads, terminal) : await openNamed(asked, threads);
+export async function chooseBackend({ backend: asked, threads, exact }: BackendChoice, terminal: Terminal): Promise<Backend> {
+  const { row, backend } = asked === 'auto' ? await firstThatOpens({ threads, exact }, terminal) : await openNamed(asked, { threads, exact });
   if (threads !== undefined && !row.threads) terminal.stderr.write(`--threads ${threads} has no effect: the ${row.id} backend computes on one thread\n`);
   return backend;
 }
 
-async function openNamed(asked: string, threads: number | undefined): Promise<{ row: BackendRow; backend: Backend }> {
-  const row = rows.find(({ id }) => id === asked);
-  if (!row) throw new BackendError('BACKEND_UNAVAILABLE', `there is no backend ${asked}; there are ${backendIds.join(', ')}`);
-  return { row, backend: await row.open({ threads }) };
+interface Opened {
+  readonly row: BackendRow;
+  readonly backend: Backend;
 }
 
-async function firstThatOpens(threads: number | undefined, { stderr }: Terminal): Promise<{ row: BackendRow; backend: Backend }> {
-  for (const row of rows.filter(({ automatic }) => automatic)) {
+async function openNamed(asked: string, options: OpenOptions): Promise<Opened> {
+  const row = rows.find(({ id }) => id === asked);
+  if (!row) throw new BackendError('BACKEND_UNAVAILABLE', `there is no backend ${asked}; there are ${backendIds.join(', ')}`);
+  return { row, backend: await row.open(options) };
+}
+
+async function firstThatOpens(options: OpenOptions, { stderr }: Terminal): Promise<Opened> {
+  for (const row of rows.filter(({ automatic }) => automatic === 'always' || (automatic === 'inexact' && !options.exact))) {
     try {
-      const backend = await row.open({ threads });
+      const backend = await row.open(options);
       stderr.write(`backend: ${row.id}\n`);
       return { row, backend };
     } catch (error) {

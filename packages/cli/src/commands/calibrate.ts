@@ -36,7 +36,7 @@ export async function calibrateModel(target: string, options: CalibrateCommandOp
     terminal.stderr.write('error: give a text with --text FILE, or ids with --tokens 1,2,3\n');
     return EXIT.trouble;
   }
-  return withModel(target, options, terminal, async (ready) => {
+  return withModel(target, { ...options, exact: true }, terminal, async (ready) => {
     const sequences = options.tokens ?? (await sequencesOf(ready, options, terminal));
     for (const tokens of sequences) assertTokens(tokens, ready.model);
     const bar = progressBar('tokens', terminal);

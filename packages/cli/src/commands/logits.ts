@@ -32,7 +32,7 @@ export async function writeLogits(target: string, options: LogitsCommandOptions,
     terminal.stderr.write(`error: ${wrong}\n`);
     return EXIT.trouble;
   }
-  return withModel(target, options, terminal, async (ready) => {
+  return withModel(target, { ...options, exact: true }, terminal, async (ready) => {
     const { model } = ready;
     if (tokens) assertTokens(tokens, model);
     if (tokens && out !== undefined) await writeRows(ready, tokens, options, out, terminal);
