@@ -7,12 +7,11 @@ export interface BackendChoice {
   readonly threads?: number;
   /** Numbers are the result: activations must not be rounded to int8, however much faster that is. */
   readonly exact?: boolean;
+  /** False: no copies of weights in an order that is faster to read. */
+  readonly repack?: boolean;
 }
 
-interface OpenOptions {
-  readonly threads?: number;
-  readonly exact?: boolean;
-}
+type OpenOptions = Omit<BackendChoice, 'backend'>;
 
 interface BackendRow {
   readonly id: string;
@@ -25,7 +24,7 @@ interface BackendRow {
 
 /** Best first: `auto` takes the first that opens. */
 const rows: readonly BackendRow[] = [
-  { id: 'native', open: async ({ threads, exact }) => (await import('@weightspec/backend-native')).openBackend({ threads, ...(exact && { activations: 'f32' }) }), threads: true, automatic: 'always' },
+  { id: 'native', open: async ({ threads, exact, repack }) => (await import('@weightspec/backend-native')).openBackend({ threads, ...(exact && { activations: 'f32' }), ...(repack === false && { repackBudgetBytes: 0 }) }), threads: true, automatic: 'always' },
   // Always multiplies weights of Q types in integers.
   { id: 'wasm', open: async ({ threads }) => (await import('@weightspec/backend-wasm')).openBackend({ threads }), threads: true, automatic: 'inexact' },
   { id: 'webgpu', open: async () => (await import('@weightspec/backend-webgpu')).openBackend(), threads: false, automatic: 'never' },
@@ -35,8 +34,9 @@ const rows: readonly BackendRow[] = [
 export const backendIds: readonly string[] = rows.map(({ id }) => id);
 
 /** The backend asked for. Throws BackendError (BACKEND_UNAVAILABLE) rather than take another one in its place. */
-export async function chooseBackend({ backend: asked, threads, exact }: BackendChoice, terminal: Terminal): Promise<Backend> {
-  const { row, backend } = asked === 'auto' ? await firstThatOpens({ threads, exact }, terminal) : await openNamed(asked, { threads, exact });
+export async function chooseBackend({ backend: asked, threads, exact, repack }: BackendChoice, terminal: Terminal): Promise<Backend> {
+  const options: OpenOptions = { threads, exact, repack };
+  const { row, backend } = asked === 'auto' ? await firstThatOpens(options, terminal) : await openNamed(asked, options);
   if (threads !== undefined && !row.threads) terminal.stderr.write(`--threads ${threads} has no effect: the ${row.id} backend computes on one thread\n`);
   return backend;
 }

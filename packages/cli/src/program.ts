@@ -148,6 +148,7 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
     .addOption(new Option('--chat', 'the prompt is a message to a chat model; prints its answer').conflicts('tokens'))
     .addOption(backendOption())
     .option('--threads <n>', 'for backends that have threads', wholeNumber(1))
+    .option('--no-repack', 'native: use every weight where it lies in its file')
     .option('--verbose', 'say on stderr what computes each operation')
     .action(action(async (model: string, options) => (await import('./commands/run.js')).run(model, options, terminal)));
 

@@ -302,6 +302,10 @@ describe('run', () => {
     expect(stderr).toContain('BACKEND_UNAVAILABLE');
     expect(stderr).toMatch(/webgpu/i);
   });
+  it('writes the same with weights used where they lie (--no-repack)', async () => {
+    const line = ['run', model(), '--tokens', '1,5', '--print-ids', '-n', '6'];
+    expect(await weightspec(...line, '--no-repack')).toMatchObject({ code: 0, stdout: (await weightspec(...line)).stdout });
+  });
   it('prints the seed that it chose, and gives the same text with it again', async () => {
     const line = ['run', model(), '--tokens', '1,5', '--print-ids', '-n', '6', '-t', '1'];
     const first = await weightspec(...line);
