@@ -1,5 +1,5 @@
 import type { Executable, Program, RunOptions } from '@weightspec/core';
-import { outputOf } from '@weightspec/kernels';
+import { assertRun, outputOf } from '@weightspec/kernels';
 import { asBackendError, native, type Addon, type Model } from './addon.js';
 
 /**
@@ -35,7 +35,7 @@ export class NativeExecutable implements Executable {
     const model = this.#model;
     if (this.#running) throw new Error('this executable is already running; await the run before');
     if (!model) throw new Error('this executable was disposed of');
-    this.#assertInRange(tokens, position);
+    assertRun(this.program, tokens, position, this.#cached);
     options.signal?.throwIfAborted();
     this.#running = true;
     // A run that is cut off has overwritten part of the cache from here on.
@@ -97,16 +97,5 @@ export class NativeExecutable implements Executable {
       trace?.(op, index, rows);
       if (isLast) logits.set(all ? rows : rows.subarray(rows.length - program.vocabSize));
     });
-  }
-
-  #assertInRange(tokens: readonly number[], position: number): void {
-    const { maxSeqLen, vocabSize } = this.program;
-    if (tokens.length === 0) throw new RangeError('no tokens to run');
-    if (!Number.isSafeInteger(position) || position < 0 || position + tokens.length > maxSeqLen) {
-      throw new RangeError(`positions ${position} to ${position + tokens.length - 1} are not within the context of ${maxSeqLen}`);
-    }
-    if (position > this.#cached) throw new RangeError(`position ${position} leaves a gap: only ${this.#cached} positions have been run`);
-    const bad = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
-    if (bad !== undefined) throw new RangeError(`token ${bad} is outside a vocabulary of ${vocabSize}`);
   }
 }

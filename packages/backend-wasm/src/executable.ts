@@ -3,7 +3,7 @@
  * The host only writes down what to run: tokens, angles, and the rows of matrices that are left in their sources.
  */
 import type { Executable, Op, Program, RunOptions } from '@weightspec/core';
-import { BackendError, outputOf } from '@weightspec/kernels';
+import { assertRun, BackendError, outputOf } from '@weightspec/kernels';
 import { argumentsOf, type RowsAt } from './addresses.js';
 import { makeArea, type BatchArea } from './area.js';
 import type { Heap } from './heap.js';
@@ -71,7 +71,7 @@ export class WasmExecutable implements Executable {
 
   async run(tokens: readonly number[], position: number, options: RunOptions = {}): Promise<Float32Array> {
     this.#assertReady();
-    this.#assertInRange(tokens, position);
+    assertRun(this.#program, tokens, position, this.#cached);
     options.signal?.throwIfAborted();
     this.#state = 'running';
     const running = this.#runBatches(tokens, position, options);
@@ -102,17 +102,6 @@ export class WasmExecutable implements Executable {
     if (this.#state === 'running') throw new Error('this executable is already running; await the run before');
     if (this.#state === 'disposed') throw new Error('this executable was disposed of');
     if (this.#state === 'failed') throw new BackendError('BACKEND_FAILED', 'a WebAssembly thread has trapped before; compile the program again');
-  }
-
-  #assertInRange(tokens: readonly number[], position: number): void {
-    const { maxSeqLen, vocabSize } = this.#program;
-    if (tokens.length === 0) throw new RangeError('no tokens to run');
-    if (!Number.isSafeInteger(position) || position < 0 || position + tokens.length > maxSeqLen) {
-      throw new RangeError(`positions ${position} to ${position + tokens.length - 1} are not within the context of ${maxSeqLen}`);
-    }
-    if (position > this.#cached) throw new RangeError(`position ${position} leaves a gap: only ${this.#cached} positions have been run`);
-    const bad = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
-    if (bad !== undefined) throw new RangeError(`token ${bad} is outside a vocabulary of ${vocabSize}`);
   }
 
   async #runBatches(tokens: readonly number[], position: number, { all = false, signal, trace }: RunOptions): Promise<Float32Array> {

@@ -1,6 +1,6 @@
 /** A program on the device: weights, cache and activations stay there; one command buffer runs a batch of tokens. */
 import type { Executable, Op, Program, RunOptions, WeightMap } from '@weightspec/core';
-import { assertProgram, openWeightStore, outputOf } from '@weightspec/kernels';
+import { assertProgram, assertRun, openWeightStore, outputOf } from '@weightspec/kernels';
 import { OpBinder, ROUNDED, type BoundOp } from './bind-ops.js';
 import { usage, type Gpu } from './device/gpu.js';
 import { Dispatch, type Rows } from './dispatch.js';
@@ -89,7 +89,7 @@ class WebGpuExecutable implements Executable {
   async run(tokens: readonly number[], position: number, options: RunOptions = {}): Promise<Float32Array> {
     if (this.#disposed) throw new Error('this executable was disposed of');
     if (this.#running) throw new Error('this executable is already running; await the run before');
-    this.#assertInRange(tokens, position);
+    assertRun(this.program, tokens, position, this.#cached);
     this.#running = this.#runBatches(tokens, position, options);
     try {
       return await this.#running;
@@ -106,17 +106,6 @@ class WebGpuExecutable implements Executable {
     this.#tokens.destroy();
     for (const { buffer } of this.#tables) buffer.destroy();
     this.memory.destroy();
-  }
-
-  #assertInRange(tokens: readonly number[], position: number): void {
-    const { maxSeqLen, vocabSize } = this.program;
-    if (tokens.length === 0) throw new RangeError('no tokens to run');
-    if (!Number.isSafeInteger(position) || position < 0 || position + tokens.length > maxSeqLen) {
-      throw new RangeError(`positions ${position} to ${position + tokens.length - 1} are not within the context of ${maxSeqLen}`);
-    }
-    if (position > this.#cached) throw new RangeError(`position ${position} leaves a gap: only ${this.#cached} positions have been run`);
-    const bad = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
-    if (bad !== undefined) throw new RangeError(`token ${bad} is outside a vocabulary of ${vocabSize}`);
   }
 
   async #runBatches(tokens: readonly number[], position: number, options: RunOptions): Promise<Float32Array> {

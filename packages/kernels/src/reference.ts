@@ -3,6 +3,7 @@
  * Written to be right and readable; faster backends are checked against it and against goldens.
  */
 import type { Backend, CompileOptions, Executable, Program, RunOptions, WeightMap } from '@weightspec/core';
+import { assertRun } from './check-run.js';
 import { assertProgram, kernelOf, outputOf } from './check-program.js';
 import { KvCache } from './kv-cache.js';
 import type { Batch, Buffer, Machine, Step } from './op-kernel.js';
@@ -40,7 +41,7 @@ class ReferenceExecutable implements Executable {
 
   async run(tokens: readonly number[], position: number, options: RunOptions = {}): Promise<Float32Array> {
     if (this.#state !== 'ready') throw new Error(this.#state === 'running' ? 'this executable is already running; await the run before' : 'this executable was disposed of');
-    this.#assertInRange(tokens, position);
+    assertRun(this.program, tokens, position, this.#cached);
     this.#state = 'running';
     try {
       return await this.#runSteps(tokens, position, options);
@@ -52,17 +53,6 @@ class ReferenceExecutable implements Executable {
   async dispose(): Promise<void> {
     this.#state = 'disposed';
     this.#steps = [];
-  }
-
-  #assertInRange(tokens: readonly number[], position: number): void {
-    const { maxSeqLen, vocabSize } = this.program;
-    if (tokens.length === 0) throw new RangeError('no tokens to run');
-    if (!Number.isSafeInteger(position) || position < 0 || position + tokens.length > maxSeqLen) {
-      throw new RangeError(`positions ${position} to ${position + tokens.length - 1} are not within the context of ${maxSeqLen}`);
-    }
-    if (position > this.#cached) throw new RangeError(`position ${position} leaves a gap: only ${this.#cached} positions have been run`);
-    const bad = tokens.find((token) => !Number.isInteger(token) || token < 0 || token >= vocabSize);
-    if (bad !== undefined) throw new RangeError(`token ${bad} is outside a vocabulary of ${vocabSize}`);
   }
 
   async #runSteps(tokens: readonly number[], position: number, { all = false, signal, trace }: RunOptions): Promise<Float32Array> {
