@@ -61,5 +61,8 @@ async function compileKernels(): Promise<WebAssembly.Module> {
 
 async function platformThreads(): Promise<ThreadProvider | undefined> {
   const { process } = globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } };
-  return process?.versions?.node === undefined ? browserThreads() : (await import('./node/index.js')).nodeThreads;
+  if (process?.versions?.node === undefined) return browserThreads();
+  // By a name that bundlers do not follow: a page has no use for the module, nor for the node:worker_threads in it.
+  const nodeModule = './node/index.js';
+  return ((await import(/* @vite-ignore */ nodeModule)) as { readonly nodeThreads: ThreadProvider }).nodeThreads;
 }

@@ -3,8 +3,9 @@ import { FAILED } from './layout.js';
 
 /** What a worker is to help with; see `work` of the kernels. */
 export interface Task {
-  readonly module: WebAssembly.Module;
-  readonly memory: WebAssembly.Memory;
+  /** A WebAssembly.Module and its shared WebAssembly.Memory: types of the DOM's library, which a user of these types may not have. */
+  readonly module: object;
+  readonly memory: object;
   /** From 1: thread 0 is the host's. */
   readonly thread: number;
   /** Jobs that were announced before. */
