@@ -95,7 +95,7 @@ describe('threads', () => {
   });
   it('are not waited for after one has trapped (BACKEND_FAILED)', async () => {
     const memories: WebAssembly.Memory[] = [];
-    const { counts, provider } = countingProvider(() => ({ start: async ({ memory }: Task) => void memories.push(memory) }));
+    const { counts, provider } = countingProvider(() => ({ start: async ({ memory }: Task) => void memories.push(memory as WebAssembly.Memory) }));
     const executable = await (await openBackend({ threads: 2, threadProvider: provider })).compile(program, weights);
     Atomics.store(new Int32Array(memories[0]!.buffer), FAILED / 4, 1);
     for (const attempt of [1, 2]) await expect(executable.run([attempt], 0)).rejects.toThrow(/^BACKEND_FAILED: /);
