@@ -6,7 +6,7 @@
  * (run.c's binary search takes any).
  */
 import { mergeByScore } from './merge-by-score.js';
-import { createTextStream } from './text-stream.js';
+import { decodeText } from './text-stream.js';
 import { TokenizerError, type Tokenizer } from './tokenizer.js';
 
 /** Ids 0, 1 and 2 are <unk>, BOS and EOS; the 256 byte tokens follow. */
@@ -106,10 +106,7 @@ export function createScoreBpeTokenizer(options: ScoreBpeOptions): Tokenizer {
     eosId,
     encode,
     decodeToken,
-    decode(ids) {
-      const stream = createTextStream(tokenizer);
-      return ids.map((id) => stream.push(id)).join('') + stream.end();
-    },
+    decode: (ids) => decodeText(tokenizer, ids),
   };
   return tokenizer;
 }

@@ -55,3 +55,9 @@ export function createTextStream(tokenizer: Tokenizer, options: { readonly previ
     end: () => clean(decoder.decode()),
   };
 }
+
+/** The text of all of `ids`, as one stream gives it. */
+export function decodeText(tokenizer: Tokenizer, ids: readonly number[]): string {
+  const stream = createTextStream(tokenizer);
+  return ids.map((id) => stream.push(id)).join('') + stream.end();
+}

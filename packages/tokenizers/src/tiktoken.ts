@@ -5,7 +5,7 @@
  */
 import type { Tiktoken } from 'js-tiktoken/lite';
 import { mergeByScore } from './merge-by-score.js';
-import { createTextStream } from './text-stream.js';
+import { decodeText } from './text-stream.js';
 import type { TiktokenRanks } from './tiktoken-ranks.js';
 import type { EncodeOptions, Tokenizer } from './tokenizer.js';
 
@@ -80,10 +80,7 @@ export async function createTiktokenTokenizer(options: TiktokenOptions): Promise
     controlId: (spelling) => controlTokens.get(spelling),
     encode,
     decodeToken,
-    decode(ids) {
-      const stream = createTextStream(tokenizer);
-      return ids.map((id) => stream.push(id)).join('') + stream.end();
-    },
+    decode: (ids) => decodeText(tokenizer, ids),
   };
   return tokenizer;
 }
