@@ -1,6 +1,6 @@
 /** A Program in the numbers that native/addon.cpp takes. */
 import type { Op, OpName, Program, WeightMap } from '@weightspec/core';
-import { BackendError } from '@weightspec/kernels';
+import { weightHandles } from '@weightspec/kernels';
 import type { Addon, ModelSpec } from './addon.js';
 import { placeTensors, type Place } from './sources.js';
 import { nativeWeight, type Activations, type NativeWeight } from './storages.js';
@@ -16,7 +16,7 @@ export interface PlanOptions {
 
 /** Maps or copies the weights and spells the program out. Throws BackendError. */
 export async function planModel(addon: Addon, program: Program, weights: WeightMap, { activations, memoryBudgetBytes, repackBudgetBytes }: PlanOptions): Promise<ModelSpec> {
-  const natives = nativeWeights(program, weights, activations);
+  const natives = weightHandles(program, weights).map((handle) => nativeWeight(handle, activations));
   const tensors = natives.flatMap(({ values, scales }) => (scales ? [values, scales] : [values]));
   const { sources, places } = await placeTensors(addon, tensors, memoryBudgetBytes);
   const bufferIndex = new Map(program.buffers.map(({ name }, index) => [name, index]));
@@ -34,18 +34,6 @@ export async function planModel(addon: Addon, program: Program, weights: WeightM
     logits: bufferIndex.get(program.logits)!,
     repackBudgetBytes,
   };
-}
-
-function nativeWeights(program: Program, weights: WeightMap, activations: Activations): NativeWeight[] {
-  const missing = program.weights.filter(({ name }) => !weights.has(name)).map(({ name }) => name);
-  if (missing.length > 0) throw new BackendError('WEIGHT_MISSING', `the program needs ${missing.join(', ')}`);
-  return program.weights.map(({ name, shape }) => {
-    const handle = weights.get(name)!;
-    if (handle.shape.join() !== shape.join() || shape.length < 1 || shape.length > 2) {
-      throw new BackendError('WEIGHT_INVALID', `weight ${name} is [${handle.shape.join(', ')}] where the program needs [${shape.join(', ')}]`);
-    }
-    return nativeWeight(handle, activations);
-  });
 }
 
 function weightFields({ native, rows, columns, groupSize, divisor, int8Activations }: NativeWeight, values: Place, scales: Place | undefined): number[] {

@@ -1,6 +1,6 @@
 /** How weights are stored, as native/types.h numbers it. */
-import { byteLength, dtypes, elementCount, type TensorInfo, type WeightHandle } from '@weightspec/core';
-import { BackendError } from '@weightspec/kernels';
+import { elementCount, type TensorInfo, type WeightHandle } from '@weightspec/core';
+import { BackendError, storageOf } from '@weightspec/kernels';
 
 interface StorageRow {
   readonly storage: string;
@@ -32,44 +32,23 @@ export interface NativeWeight {
   readonly rows: number;
   readonly columns: number;
   readonly values: TensorInfo;
-  readonly scales?: TensorInfo;
+  readonly scales: TensorInfo | undefined;
 }
 
 /** Throws BackendError: STORAGE_UNSUPPORTED, or WEIGHT_INVALID when parts, shape and byte lengths disagree. */
 export function nativeWeight(handle: WeightHandle, activations: Activations): NativeWeight {
   const row = rows.get(handle.storage);
   if (!row) throw new BackendError('STORAGE_UNSUPPORTED', `weight ${handle.name} is stored as ${handle.storage}, which the native backend cannot read`);
+  const { granule, parts, int8Activations = false } = storageOf(handle);
+  const [values, scales] = parts.map(({ tensor }) => tensor);
   const columns = handle.shape.at(-1)!;
-  const elements = elementCount(handle.shape);
-  const lengthOf = (tensor: TensorInfo, expected: number): TensorInfo => {
-    if (tensor.strides) invalid(handle, `${tensor.name} has strides; only row-major tensors can be multiplied`);
-    if (tensor.location.length !== expected) invalid(handle, `${tensor.name} has ${tensor.location.length} bytes where the shape [${handle.shape.join(', ')}] needs ${expected}`);
-    return tensor;
-  };
-  const common = { native: row.native, divisor: row.divisor, rows: elements / columns, columns };
+  const common = { native: row.native, divisor: row.divisor, rows: elementCount(handle.shape) / columns, columns, values: values!, scales };
+  const wholeGranules = columns % granule === 0;
   if (row.native < 8) {
-    const dtype = dtypes.get(handle.storage)!;
-    if (columns % dtype.blockSize !== 0) invalid(handle, `rows of ${columns} elements are not whole blocks of ${dtype.blockSize}`);
-    return { ...common, groupSize: 0, int8Activations: roundsActivations(handle.storage, activations), values: lengthOf(part(handle, 'values'), byteLength(dtype, elements)) };
+    if (!wholeGranules) throw new BackendError('WEIGHT_INVALID', `weight ${handle.name}: rows of ${columns} elements are not whole blocks of ${granule}`);
+    return { ...common, groupSize: 0, int8Activations: roundsActivations(handle.storage, activations) };
   }
-  const perRow = handle.storage === 'lmdeploy-int8';
-  const groupSize = (perRow ? columns : handle.groupSize) ?? 0;
-  if (!Number.isSafeInteger(groupSize) || groupSize < 1 || elements % groupSize !== 0) invalid(handle, `its group size is ${handle.groupSize}`);
-  const wholeBlocks = groupSize % ACTIVATION_BLOCK === 0 && columns % groupSize === 0;
-  return {
-    ...common,
-    groupSize,
-    // LMDeploy's activations are int8 by definition, whatever was asked for.
-    int8Activations: perRow || (roundsActivations(handle.storage, activations) && wholeBlocks),
-    values: lengthOf(part(handle, 'values'), elements),
-    scales: lengthOf(part(handle, 'scales'), (elements / groupSize) * 4),
-  };
-}
-
-function part(handle: WeightHandle, role: string): TensorInfo {
-  return handle.parts[role] ?? invalid(handle, `it has no part ${JSON.stringify(role)}`);
-}
-
-function invalid(handle: WeightHandle, message: string): never {
-  throw new BackendError('WEIGHT_INVALID', `weight ${handle.name}: ${message}`);
+  // LMDeploy's activations are int8 by definition, whatever was asked for.
+  const rounds = int8Activations || (roundsActivations(handle.storage, activations) && wholeGranules && granule % ACTIVATION_BLOCK === 0);
+  return { ...common, groupSize: granule, int8Activations: rounds };
 }

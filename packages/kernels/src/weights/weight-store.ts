@@ -1,6 +1,6 @@
 import type { Program, WeightMap } from '@weightspec/core';
-import { sameShape } from '../check-program.js';
 import { BackendError } from '../errors.js';
+import { weightHandles } from './handles.js';
 import { storageOf } from './storage.js';
 import { Scratch, Weight } from './weight.js';
 
@@ -20,7 +20,9 @@ export interface WeightStore {
  * long as they fit. Throws BackendError: WEIGHT_MISSING naming all, WEIGHT_INVALID, STORAGE_UNSUPPORTED.
  */
 export async function openWeightStore(program: Program, weights: WeightMap, budgetBytes = DEFAULT_MEMORY_BUDGET_BYTES): Promise<WeightStore> {
-  const opened = openAll(program, weights);
+  const scratch = new Scratch();
+  const handles = weightHandles(program, weights);
+  const opened = new Map(program.weights.map(({ name }, index) => [name, new Weight(handles[index]!, storageOf(handles[index]!), scratch)]));
   let residentBytes = 0;
   let streamedBytes = 0;
   const vectorsFirst = [...opened.values()].toSorted((a, b) => Number(a.rows > 1) - Number(b.rows > 1));
@@ -42,19 +44,4 @@ export async function openWeightStore(program: Program, weights: WeightMap, budg
       return weight;
     },
   };
-}
-
-function openAll(program: Program, weights: WeightMap): Map<string, Weight> {
-  const missing = program.weights.filter(({ name }) => !weights.has(name)).map(({ name }) => name);
-  if (missing.length > 0) throw new BackendError('WEIGHT_MISSING', `the program needs ${missing.join(', ')}`);
-  const scratch = new Scratch();
-  const opened = new Map<string, Weight>();
-  for (const { name, shape } of program.weights) {
-    const handle = weights.get(name)!;
-    const wanted = `weight ${name} is [${handle.shape.join(', ')}] where the program needs [${shape.join(', ')}]`;
-    if (!sameShape(handle.shape, shape)) throw new BackendError('WEIGHT_INVALID', wanted);
-    if (shape.length < 1 || shape.length > 2) throw new BackendError('WEIGHT_INVALID', `weight ${name} has ${shape.length} dimensions, not 1 or 2`);
-    opened.set(name, new Weight(handle, storageOf(handle), scratch));
-  }
-  return opened;
 }
