@@ -18,6 +18,8 @@ export default defineConfig({
   test: {
     include: ['packages/*/src/**/*.test.ts', 'fixtures/**/*.test.ts', 'tools/**/*.test.ts'],
     exclude: ['**/node_modules/**', '**/dist/**', 'tools/full/**'],
+    // One fewer is the default, which on two cores is half of them.
+    maxWorkers: '100%',
     testTimeout: 60_000,
     reporters: ['default'],
   },
