@@ -1,16 +1,16 @@
 import { readChunks } from '@weightspec/core';
-import { atomicFileSink, openSource } from '@weightspec/io/node';
+import { openSource } from '@weightspec/io/node';
 import { calibrate, writeStatistics } from '@weightspec/smoothquant';
 import type { Tokenizer } from '@weightspec/tokenizers';
 import type { BackendChoice } from '../backends.js';
 import { CliError } from '../codes.js';
-import { isUrl } from '../folders.js';
 import { assertTokens, withModel, type ReadyModel } from '../loading.js';
 import { progressBar } from '../progress.js';
 import { visible } from '../report/escape.js';
 import { counted } from '../report/numbers.js';
 import { EXIT, type Terminal } from '../terminal.js';
 import { tokenizerFor } from '../tokenizer-file.js';
+import { writeWholeFile } from '../whole-file.js';
 
 export interface CalibrateCommandOptions extends BackendChoice {
   /** A text file. */
@@ -41,13 +41,7 @@ export async function calibrateModel(target: string, options: CalibrateCommandOp
     for (const tokens of sequences) assertTokens(tokens, ready.model);
     const bar = progressBar('tokens', terminal);
     const statistics = await calibrate(ready.model, sequences, { progress: bar.progress }).finally(() => bar.stop());
-    const sink = await atomicFileSink(options.out, { protect: isUrl(ready.path) ? [] : [ready.path] });
-    try {
-      await writeStatistics(statistics, sink);
-      await sink.commit();
-    } finally {
-      await sink.abort();
-    }
+    await writeWholeFile(options.out, (sink) => writeStatistics(statistics, sink), [ready.path]);
     const tokenCount = sequences.reduce((sum, { length }) => sum + length, 0);
     terminal.stderr.write(`${counted(statistics.size, 'layer')} over ${counted(tokenCount, 'token')} in ${counted(sequences.length, 'sequence')} to ${visible(options.out)} (${ready.model.backendId})\n`);
     return EXIT.ok;

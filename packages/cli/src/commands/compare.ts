@@ -1,11 +1,11 @@
 import { compare, type Comparison } from '@weightspec/convert';
-import { atomicFileSink } from '@weightspec/io/node';
 import { openConversionInput, type OpenedInput } from '../conversion-input.js';
 import { untilInterrupted } from '../interruption.js';
 import { progressBar } from '../progress.js';
 import { comparisonJson, comparisonText } from '../report/comparison-text.js';
 import { EXIT, type Terminal } from '../terminal.js';
 import { version } from '../version.js';
+import { writeWholeFile } from '../whole-file.js';
 
 export interface CompareCommandOptions {
   readonly json?: boolean;
@@ -24,7 +24,7 @@ export async function compareModels(a: string, b: string, options: CompareComman
     if (options.html !== undefined) {
       const { comparisonHtml, comparisonSvg } = await import('../report/comparison-html.js');
       const page = options.html.endsWith('.svg') ? comparisonSvg(named) : comparisonHtml(named, version());
-      await writeFile(options.html, page, opened.flatMap(({ paths }) => paths));
+      await writeWholeFile(options.html, page, opened.flatMap(({ paths }) => paths));
     }
     return comparison.verdict === 'different' ? EXIT.invalid : EXIT.ok;
   } finally {
@@ -38,15 +38,5 @@ async function compared([a, b]: readonly OpenedInput[], terminal: Terminal): Pro
     return await untilInterrupted((signal) => compare(a!.input, b!.input, { progress: bar.progress, signal }));
   } finally {
     bar.stop();
-  }
-}
-
-async function writeFile(path: string, text: string, protect: readonly string[]): Promise<void> {
-  const sink = await atomicFileSink(path, { protect });
-  try {
-    await sink.write(new TextEncoder().encode(text));
-    await sink.commit();
-  } finally {
-    await sink.abort();
   }
 }

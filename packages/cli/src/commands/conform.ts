@@ -3,12 +3,13 @@ import type { Backend } from '@weightspec/core';
 import { adapterSubject, conforms, ConformanceError, junitReport, parseExpectations, runConformance, selectCases, weightspecSubject, type CaseResult, type ConformanceReport, type KnownFailure, type Shard, type Subject } from '@weightspec/conformance';
 import { packagedCases, spawnAdapter } from '@weightspec/conformance/node';
 import { memorySource } from '@weightspec/io';
-import { atomicFileSink, openSource } from '@weightspec/io/node';
+import { openSource } from '@weightspec/io/node';
 import { chooseBackend, type BackendChoice } from '../backends.js';
 import { visible } from '../report/escape.js';
 import { counted } from '../report/numbers.js';
 import { EXIT, type Terminal } from '../terminal.js';
 import { version } from '../version.js';
+import { writeWholeFile } from '../whole-file.js';
 
 export interface ConformCommandOptions extends BackendChoice {
   /** A command whose program is tested instead of this one. */
@@ -38,7 +39,7 @@ export async function conform(patterns: readonly string[], options: ConformComma
       if (!options.json) showResult(result, done, all, terminal);
     };
     const report = await runConformance({ list, store, subject, patterns, shard: options.shard, knownFailures, onResult });
-    if (options.junit !== undefined) await writeReport(options.junit, junitReport(report));
+    if (options.junit !== undefined) await writeWholeFile(options.junit, junitReport(report));
     terminal.stdout.write(options.json ? `${JSON.stringify(report, undefined, 2)}\n` : summaryText(report));
     return conforms(report) ? EXIT.ok : EXIT.invalid;
   } finally {
@@ -58,16 +59,6 @@ async function readExpectations(path: string): Promise<readonly KnownFailure[]> 
     throw new ConformanceError('CONFORM_BAD_EXPECTATIONS', `${path}: ${error instanceof Error ? error.message : String(error)}`);
   }
   return parseExpectations(text);
-}
-
-async function writeReport(path: string, text: string): Promise<void> {
-  const sink = await atomicFileSink(path);
-  try {
-    await sink.write(new TextEncoder().encode(text));
-    await sink.commit();
-  } finally {
-    await sink.abort();
-  }
 }
 
 const marks: Readonly<Record<CaseResult['status'], string>> = { passed: 'passed', failed: 'FAILED', skipped: 'skipped', 'expected-failure': 'known', 'unexpected-pass': 'PASSED, though known to fail' };

@@ -2,15 +2,15 @@ import { codecOf } from '@weightspec/codecs';
 import { DiagnosticError, readTensor } from '@weightspec/core';
 import { compareTrace, describeDeparture, EngineError, logits, type TraceComparison } from '@weightspec/engine';
 import { open } from '@weightspec/formats';
-import { atomicFileSink, openSource } from '@weightspec/io/node';
+import { openSource } from '@weightspec/io/node';
 import type { BackendChoice } from '../backends.js';
 import { CliError } from '../codes.js';
-import { isUrl } from '../folders.js';
 import { readGoldenFolder, type GoldenFolder } from '../golden-folder.js';
 import { assertTokens, withModel, type ReadyModel } from '../loading.js';
 import { visible } from '../report/escape.js';
 import { counted } from '../report/numbers.js';
 import { EXIT, type Terminal } from '../terminal.js';
+import { writeWholeFile } from '../whole-file.js';
 
 export interface LogitsCommandOptions extends BackendChoice {
   readonly tokens?: readonly number[];
@@ -99,14 +99,7 @@ async function writeRows({ path, model }: ReadyModel, tokens: readonly number[],
   const { vocabSize } = model.program;
   const bad = rows.findIndex((value) => !Number.isFinite(value));
   if (bad >= 0) throw new EngineError('LOGITS_NOT_FINITE', `row ${Math.floor(bad / vocabSize)} has ${rows[bad]} for token ${bad % vocabSize}: the weights are damaged, or the model overflows f32`);
-  // The model may come from a URL, which no file can overwrite.
-  const sink = await atomicFileSink(out, { protect: isUrl(path) ? [] : [path] });
-  try {
-    await sink.write(littleEndian(rows));
-    await sink.commit();
-  } finally {
-    await sink.abort();
-  }
+  await writeWholeFile(out, littleEndian(rows), [path]);
   stderr.write(`${counted(rows.length / vocabSize, 'row')} of ${vocabSize} f32 to ${visible(out)} (${model.backendId})\n`);
 }
 

@@ -1,16 +1,17 @@
 import { dirname, resolve as absolute } from 'node:path';
 import { formats, validateSource } from '@weightspec/formats';
-import { atomicFileSink, openSource } from '@weightspec/io/node';
+import { openSource } from '@weightspec/io/node';
 import { CliError } from '../codes.js';
 import { diagnosticLine } from '../faults.js';
-import { folderResolver, formatsBeside, isIndexFile, isUrl } from '../folders.js';
-import { isStdin, openTarget } from '../inputs.js';
+import { folderResolver, formatsBeside, isIndexFile } from '../folders.js';
+import { openTarget } from '../inputs.js';
 import { planRepair, type RepairPlan } from '../repair/plan.js';
 import { withFrames } from '../report/checked-file.js';
 import { visible } from '../report/escape.js';
 import { textReporter } from '../report/text.js';
 import { smoothQuantCheck } from '../smoothquant-check.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
+import { writeWholeFile } from '../whole-file.js';
 
 /**
  * Writes a repaired copy of `path` to `destination` and says what changed. Throws CliError for a file that has nothing to repair or
@@ -26,13 +27,7 @@ export async function repair(path: string, destination: string, { download }: { 
     refuse(path, plan, terminal);
     // The names of shards are looked up beside the index.
     if (shards && dirname(absolute(destination)) !== dirname(absolute(path))) throw new CliError('CLI_REPAIR_ELSEWHERE', `${destination}: the shards are in ${dirname(path)}`);
-    const sink = await atomicFileSink(destination, { protect: isUrl(path) || isStdin(path) ? [] : [path] });
-    try {
-      await plan.write(sink);
-      await sink.commit();
-    } finally {
-      await sink.abort();
-    }
+    await writeWholeFile(destination, (sink) => plan.write(sink), [path]);
     for (const { code, message } of plan.changes) terminal.stdout.write(`changed: ${visible(message)}${code === '' ? '' : ` (${code})`}\n`);
     for (const { code, message } of plan.remaining) terminal.stdout.write(`left as it is: ${code} ${visible(message)}\n`);
   } finally {

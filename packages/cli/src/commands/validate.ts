@@ -1,15 +1,14 @@
 import { extname, join } from 'node:path';
 import { formats, type Report } from '@weightspec/formats';
-import { atomicFileSink } from '@weightspec/io/node';
 import { openCheckers } from '../checkers.js';
 import type { CheckOutcome } from '../checking.js';
-import { isUrl } from '../folders.js';
-import { inputsOf, isStdin, type Input } from '../inputs.js';
+import { inputsOf, type Input } from '../inputs.js';
 import type { CheckedFile, FailedFile, Findings, UncheckedFile } from '../report/checked-file.js';
 import { visible } from '../report/escape.js';
 import { textReporter } from '../report/text.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
 import { version } from '../version.js';
+import { writeWholeFile } from '../whole-file.js';
 
 export type ReportFormat = 'text' | 'json' | 'sarif' | 'html' | 'junit';
 
@@ -137,9 +136,8 @@ const endings: Readonly<Record<string, ReportFormat>> = { '.json': 'json', '.sar
 
 /** The file appears when it is whole, and in place of no file that was checked. Throws IoError. */
 async function writeReport(path: string, findings: Findings): Promise<void> {
-  const sink = await atomicFileSink(path, { protect: findings.files.map(({ report }) => report.path).filter((checked) => !isUrl(checked) && !isStdin(checked)) });
-  await sink.write(new TextEncoder().encode(await render(findings, endings[extname(path).toLowerCase()] ?? 'text')));
-  await sink.commit();
+  const text = await render(findings, endings[extname(path).toLowerCase()] ?? 'text');
+  await writeWholeFile(path, text, findings.files.map(({ report }) => report.path));
 }
 
 function exitCode({ files, failed }: Findings, targets: readonly string[], { maxErrors = 0, maxWarnings = Infinity }: ValidateCommandOptions, { stderr }: Terminal): number {
