@@ -46,6 +46,9 @@ export function byteLength(type: DType, count: number): number {
   return bytes;
 }
 
+/** Bytes of a tensor, a ragged last block counted as a whole one: for totals, before anything is checked. */
+export const tensorBytes = ({ blockSize, bytesPerBlock }: DType, shape: readonly number[]): number => Math.ceil(elementCount(shape) / blockSize) * bytesPerBlock;
+
 /** Product of the dimensions; 1 for a scalar (shape []). Not guarded against overflow past 2^53. */
 export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, dimension) => product * dimension, 1);

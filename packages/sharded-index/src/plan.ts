@@ -2,7 +2,7 @@
  * Which tensor goes into which file. Source: huggingface_hub serialization/_base.py split_state_dict_into_shards_factory (as
  * transformers' save_pretrained calls it). Clauses I-6.
  */
-import { elementCount, type TensorInfo } from '@weightspec/core';
+import { tensorBytes, type TensorInfo } from '@weightspec/core';
 import { encodeIndex } from './write-index.js';
 
 export type ShardedKind = 'safetensors' | 'torch';
@@ -27,7 +27,7 @@ export interface ShardPlan {
 const spellings = { safetensors: ['model', 'safetensors'], torch: ['pytorch_model', 'bin'] } as const;
 
 /**
- * Files of at most `shardBytes` of tensors. Reads nothing. `sameStorage`: torch tensors that share a storage stay together.
+ * Files of at most `shardBytes` of tensors. Reads nothing. Tensors that share a storage, as torch's may, stay in one file.
  * Throws RangeError for a size that is not positive.
  */
 export function planShards(tensors: readonly TensorInfo[], kind: ShardedKind, shardBytes = DEFAULT_SHARD_BYTES): ShardPlan {
@@ -56,7 +56,7 @@ function splitIntoShards(tensors: readonly TensorInfo[], shardBytes: number): Te
       together.push(tensor);
       continue;
     }
-    const bytes = tensorBytes(tensor);
+    const bytes = tensorBytes(tensor.dtype, tensor.shape);
     if (bytes > shardBytes) {
       shards.push([tensor]);
     } else {
@@ -77,15 +77,12 @@ function splitIntoShards(tensors: readonly TensorInfo[], shardBytes: number): Te
 /** What @weightspec/torch-checkpoint knows of tensors that share bytes. */
 const storageOf = (tensor: TensorInfo): unknown => (tensor as Partial<{ storage: { location: unknown } }>).storage?.location;
 
-/** Whole blocks or not: for totals, before anything is checked. */
-const tensorBytes = ({ dtype: { blockSize, bytesPerBlock }, shape }: TensorInfo): number => Math.ceil(elementCount(shape) / blockSize) * bytesPerBlock;
-
 function bytesOf(tensors: readonly TensorInfo[], kind: ShardedKind): number {
   const counted = new Set<unknown>();
   return tensors.reduce((sum, tensor) => {
     const storage = kind === 'torch' ? storageOf(tensor) : undefined;
     if (storage !== undefined && counted.has(storage)) return sum;
     counted.add(storage);
-    return sum + tensorBytes(tensor);
+    return sum + tensorBytes(tensor.dtype, tensor.shape);
   }, 0);
 }

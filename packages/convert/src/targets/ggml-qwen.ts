@@ -1,12 +1,11 @@
 /** qwen.cpp's container: Qwen-1's names, c_attn fused, twelve numbers in the header. Source: qwen.cpp@e532c24 convert.py. */
-import { dtype, type Checkpoint } from '@weightspec/core';
+import { dtype, tensorBytes, type Checkpoint } from '@weightspec/core';
 import { ggmlQwen, writeGgmlQwen } from '@weightspec/ggml-qwen';
 import { hasQkvBiases } from '@weightspec/models';
 import { encodedAhead } from '../encoding.js';
 import { objectOf } from '../json.js';
 import { constantLosses, ggmlQwenConstants, isBlocked, tensorLosses, type Reporter } from '../losses.js';
 import type { ConvertInput, LogicalModel } from '../logical-model.js';
-import { tensorBytes } from '../tensor-bytes.js';
 import type { ConversionFile, ConvertOptions, QwenTokenIds } from '../options.js';
 import { tensorsIn } from '../recipes.js';
 import { f32, floatCodec } from '../views.js';
