@@ -8,39 +8,33 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { BenchResult } from './bench.js';
+import type { Shape } from './synthetic.js';
 
 const wantedBytes = Number(process.env.WEIGHTSPEC_BENCH_MB ?? (process.env.WEIGHTSPEC_BENCH_FULL === '1' ? 3000 : 300)) * 1e6;
 
 export const heading = `convert: bytes of f32 weights (${(wantedBytes / 1e9).toPrecision(2)} GB), the whole process; baseline = one copy of the file; peak memory has to stay below twice the largest tensor and 100 MB`;
 
-interface Shape {
-  readonly dim: number;
-  readonly hidden: number;
-  readonly vocab: number;
-  readonly heads: number;
-  readonly kvHeads: number;
-  readonly layers: number;
-}
+type Widths = Pick<Shape, 'dim' | 'hidden' | 'vocab' | 'heads' | 'kvHeads' | 'layers'>;
 
 const POSITIONS = 16;
 
 const largeModel = wantedBytes >= 1e9;
 
 /** As many layers as the size allows. */
-function shapeFor(bytes: number): Shape {
+function shapeFor(bytes: number): Widths {
   const widths = largeModel ? { dim: 2048, hidden: 5632, vocab: 32000, heads: 32, kvHeads: 8 } : { dim: 1024, hidden: 2816, vocab: 16000, heads: 16, kvHeads: 4 };
   const { dim, vocab } = widths;
   const layers = Math.max(1, Math.round((bytes / 4 - vocab * dim) / layerElements(widths)));
   return { ...widths, layers };
 }
 
-const layerElements = ({ dim, hidden, heads, kvHeads }: Omit<Shape, 'layers'>): number => 2 * dim * dim + 2 * dim * ((dim / heads) * kvHeads) + 3 * dim * hidden + 2 * dim;
+const layerElements = ({ dim, hidden, heads, kvHeads }: Omit<Widths, 'layers'>): number => 2 * dim * dim + 2 * dim * ((dim / heads) * kvHeads) + 3 * dim * hidden + 2 * dim;
 
 /** Weights of a v0 file without its tables. */
-const elementsOf = (shape: Shape): number => shape.vocab * shape.dim + shape.layers * layerElements(shape) + shape.dim;
+const elementsOf = (shape: Widths): number => shape.vocab * shape.dim + shape.layers * layerElements(shape) + shape.dim;
 
 /** A v0 file with weights that are noise, repeated every 4 MB and a prime: no two tensors are alike. */
-async function writeModel(path: string, shape: Shape): Promise<void> {
+async function writeModel(path: string, shape: Widths): Promise<void> {
   const noise = new Float32Array(1_000_003);
   let state = 1;
   for (let i = 0; i < noise.length; i++) {

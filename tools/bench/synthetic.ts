@@ -1,5 +1,7 @@
 /** Models of given shapes whose weights are seeded noise, made while they are read: nothing of them is ever whole in memory. */
-import { assertRange, dtype, type ByteSource, type Checkpoint, type MetadataValue, type TensorInfo } from '@weightspec/core';
+import { codecOf } from '@weightspec/codecs';
+import { assertRange, byteLength, dtype, elementCount, type ByteSource, type Checkpoint, type DType, type MetadataValue, type Program, type TensorInfo, type WeightHandle } from '@weightspec/core';
+import { decoderProgram, decoderWeights, storedName, type DecoderConfig } from '@weightspec/models';
 
 export interface Shape {
   readonly architecture: 'llama' | 'qwen2';
@@ -68,7 +70,7 @@ function noiseSource(name: string, elements: number, adjust?: Adjust): ByteSourc
 }
 
 function tensor(name: string, shape: readonly number[], adjust?: Adjust): TensorInfo {
-  const elements = shape.reduce((product, n) => product * n, 1);
+  const elements = elementCount(shape);
   return { name, dtype: dtype('F32'), shape, location: { source: noiseSource(name, elements, adjust), offset: 0, length: 4 * elements } };
 }
 
@@ -81,23 +83,17 @@ const smallSpecialRows = (dim: number): Adjust => (values, firstElement) => {
   for (let i = 0; i < values.length && firstElement + i < SPECIAL_IDS * dim; i++) values[i] = Math.fround(values[i]! * SPECIAL_SCALE);
 };
 
-/** How a family calls its weights: Meta's names for `llama` (with Meta's order of q and k rows), Hugging Face's for `qwen2`. */
-const names = {
-  llama: {
-    embedding: 'tok_embeddings.weight', norm: 'norm.weight', classifier: 'output.weight',
-    layer: (n: number) => ({
-      attentionNorm: `layers.${n}.attention_norm.weight`, q: `layers.${n}.attention.wq`, k: `layers.${n}.attention.wk`, v: `layers.${n}.attention.wv`, o: `layers.${n}.attention.wo.weight`,
-      ffnNorm: `layers.${n}.ffn_norm.weight`, gate: `layers.${n}.feed_forward.w1.weight`, down: `layers.${n}.feed_forward.w2.weight`, up: `layers.${n}.feed_forward.w3.weight`,
-    }),
-  },
-  qwen2: {
-    embedding: 'model.embed_tokens.weight', norm: 'model.norm.weight', classifier: 'lm_head.weight',
-    layer: (n: number) => ({
-      attentionNorm: `model.layers.${n}.input_layernorm.weight`, q: `model.layers.${n}.self_attn.q_proj`, k: `model.layers.${n}.self_attn.k_proj`, v: `model.layers.${n}.self_attn.v_proj`, o: `model.layers.${n}.self_attn.o_proj.weight`,
-      ffnNorm: `model.layers.${n}.post_attention_layernorm.weight`, gate: `model.layers.${n}.mlp.gate_proj.weight`, down: `model.layers.${n}.mlp.down_proj.weight`, up: `model.layers.${n}.mlp.up_proj.weight`,
-    }),
-  },
-};
+function decoderConfig({ architecture, dim, hidden, layers, heads, kvHeads, vocab, positions, tied, ropeTheta, normEps }: Shape): DecoderConfig {
+  const ropeStyle = architecture === 'llama' ? 'interleaved' : 'halves';
+  return { architecture, dim, hiddenDim: hidden, layers, heads, kvHeads, headDim: dim / heads, vocabSize: vocab, maxSeqLen: positions, normEps, ropeTheta, ropeStyle, tiedEmbeddings: tied };
+}
+
+/** Meta's names of parts of a layer, and GGUF's. */
+const ggufParts: readonly (readonly [string, string])[] = [
+  ['tok_embeddings', 'token_embd'], ['layers.', 'blk.'], ['attention_norm', 'attn_norm'], ['attention.wq', 'attn_q'], ['attention.wk', 'attn_k'], ['attention.wv', 'attn_v'], ['attention.wo', 'attn_output'],
+  ['ffn_norm', 'ffn_norm'], ['feed_forward.w1', 'ffn_gate'], ['feed_forward.w2', 'ffn_down'], ['feed_forward.w3', 'ffn_up'],
+];
+const ggufName = (name: string): string => (name === 'norm.weight' ? 'output_norm.weight' : ggufParts.reduce((renamed, [meta, gguf]) => renamed.replace(meta, gguf), name));
 
 /** A tensor by its name in GGUF too: both files are made from one list. */
 export interface NamedTensor {
@@ -105,29 +101,12 @@ export interface NamedTensor {
   readonly gguf: string;
 }
 
+/** Under Meta's names for `llama` (with Meta's order of q and k rows), Hugging Face's for `qwen2`. */
 export function syntheticTensors(shape: Shape): readonly NamedTensor[] {
-  const { architecture, dim, hidden, layers, heads, kvHeads, vocab, tied } = shape;
-  const kv = (dim / heads) * kvHeads;
-  const family = names[architecture];
-  const tensors: NamedTensor[] = [];
-  const add = (gguf: string, name: string, size: readonly number[], adjust?: Adjust): void => void tensors.push({ gguf, tensor: tensor(name, size, adjust) });
-  add('token_embd.weight', family.embedding, [vocab, dim], smallSpecialRows(dim));
-  for (let n = 0; n < layers; n++) {
-    const layer = family.layer(n);
-    add(`blk.${n}.attn_norm.weight`, layer.attentionNorm, [dim], nearOne);
-    for (const [part, name, rows] of [['q', layer.q, dim], ['k', layer.k, kv], ['v', layer.v, kv]] as const) {
-      add(`blk.${n}.attn_${part}.weight`, `${name}.weight`, [rows, dim]);
-      if (architecture === 'qwen2') add(`blk.${n}.attn_${part}.bias`, `${name}.bias`, [rows]);
-    }
-    add(`blk.${n}.attn_output.weight`, layer.o, [dim, dim]);
-    add(`blk.${n}.ffn_norm.weight`, layer.ffnNorm, [dim], nearOne);
-    add(`blk.${n}.ffn_gate.weight`, layer.gate, [hidden, dim]);
-    add(`blk.${n}.ffn_up.weight`, layer.up, [hidden, dim]);
-    add(`blk.${n}.ffn_down.weight`, layer.down, [dim, hidden]);
-  }
-  add('output_norm.weight', family.norm, [dim], nearOne);
-  if (!tied) add('output.weight', family.classifier, [vocab, dim], smallSpecialRows(dim));
-  return tensors;
+  const scheme = shape.architecture === 'llama' ? 'meta' : 'hf';
+  const adjustOf = (name: string): Adjust | undefined =>
+    name.endsWith('norm.weight') ? nearOne : name === 'tok_embeddings.weight' || name === 'output.weight' ? smallSpecialRows(shape.dim) : undefined;
+  return decoderWeights(decoderConfig(shape)).map(({ name, shape: extents }) => ({ gguf: ggufName(name), tensor: tensor(storedName(name, scheme).name, extents, adjustOf(name)) }));
 }
 
 /** Hugging Face's config.json. */
@@ -143,9 +122,57 @@ export function syntheticCheckpoint(shape: Shape): Checkpoint {
   return { format: 'synthetic', variant: 'f32', metadata: { config: hfConfig(shape) }, tensors: syntheticTensors(shape).map(({ tensor: info }) => info) };
 }
 
+/** Elements of noise that are encoded once, and stand for all of a tensor. */
+const PERIOD_ELEMENTS = 2 ** 18;
+
+/** The same bytes again and again. */
+function repeatingSource(name: string, period: Uint8Array, size: number): ByteSource {
+  return {
+    name,
+    size,
+    async read(offset, length) {
+      assertRange(name, size, offset, length);
+      const bytes = new Uint8Array(length);
+      for (let at = 0; at < length;) {
+        const start = (offset + at) % period.length;
+        const run = period.subarray(start, Math.min(period.length, start + length - at));
+        bytes.set(run, at);
+        at += run.length;
+      }
+      return bytes;
+    },
+  };
+}
+
+/** What a backend compiles. */
+export interface SyntheticModel {
+  readonly program: Program;
+  readonly weights: ReadonlyMap<string, WeightHandle>;
+  /** Of weights: every one but an untied embedding. */
+  readonly bytesPerToken: number;
+}
+
+/** The model without a file: matrices as `type`, vectors as f32. */
+export function syntheticModel(shape: Shape, type: DType): SyntheticModel {
+  const program = decoderProgram(decoderConfig(shape));
+  const values = noiseTable().slice(0, PERIOD_ELEMENTS);
+  const ofMatrices = codecOf(type).quantize(values);
+  nearOne(values, 0);
+  const ofVectors = new Uint8Array(values.buffer);
+  const weights = new Map(program.weights.map(({ name, shape: extents }) => {
+    const [stored, period] = extents.length === 1 ? [dtype('F32'), ofVectors] : [type, ofMatrices];
+    const length = byteLength(stored, elementCount(extents));
+    const info: TensorInfo = { name, dtype: stored, shape: extents, location: { source: repeatingSource(name, period, length), offset: 0, length } };
+    return [name, { name, shape: extents, storage: stored.name, parts: { values: info } }];
+  }));
+  const unread = shape.tied ? 0 : weights.get('tok_embeddings.weight')!.parts.values.location.length;
+  const bytesPerToken = Array.from(weights.values()).reduce((sum, { parts }) => sum + parts.values.location.length, -unread);
+  return { program, weights, bytesPerToken };
+}
 
 /** Elements that every token reads: all matrices but an untied embedding. */
 export function matrixElements(shape: Shape): number {
-  const { dim, hidden, layers, heads, kvHeads, vocab } = shape;
-  return vocab * dim + layers * (2 * dim * dim + 2 * dim * (dim / heads) * kvHeads + 3 * dim * hidden);
+  return decoderWeights(decoderConfig(shape))
+    .filter(({ name, shape: extents }) => extents.length === 2 && (shape.tied || name !== 'tok_embeddings.weight'))
+    .reduce((sum, { shape: extents }) => sum + elementCount(extents), 0);
 }
