@@ -100,7 +100,7 @@ struct HeadCache {
 /** The batched multiplication of a prompt: see gemm.h. */
 struct Gemm;
 
-/** What one instruction set brings. All pointers are set, but `gemm`, which may be null. */
+/** What one instruction set brings. Pointers are set but those with an initializer, which a set may do without. */
 struct Kernels {
   const char* name;
 
@@ -123,13 +123,13 @@ struct Kernels {
 
   // Weights of short rows in an order of their own. All four are set or none.
   /** 0 where a matrix gains nothing. */
-  size_t (*packedBytes)(const Matrix& w);
+  size_t (*packedBytes)(const Matrix& w) = nullptr;
   /** Packs rows [firstRow, endRow), multiples of 16. */
-  void (*pack)(const Matrix& w, int firstRow, int endRow, uint8_t* packed);
-  void (*preparePacked)(Storage storage, const float* x, int cols, Prepared& dst);
-  void (*multiplyPacked)(const Matrix& w, int firstRow, int endRow, const Prepared& x, float* out);
+  void (*pack)(const Matrix& w, int firstRow, int endRow, uint8_t* packed) = nullptr;
+  void (*preparePacked)(Storage storage, const float* x, int cols, Prepared& dst) = nullptr;
+  void (*multiplyPacked)(const Matrix& w, int firstRow, int endRow, const Prepared& x, float* out) = nullptr;
 
-  const Gemm* gemm;
+  const Gemm* gemm = nullptr;
 };
 
 /** Best first; the ones that this build has and this processor runs. Ends with null. */

@@ -33,11 +33,6 @@ const Kernels avx2Kernels = {
   swiglu,
   add,
   attend,
-  nullptr,
-  nullptr,
-  nullptr,
-  nullptr,
-  nullptr,
 };
 
 }  // namespace weightspec

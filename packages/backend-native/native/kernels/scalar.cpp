@@ -153,11 +153,6 @@ const Kernels scalarKernels = {
   swiglu,
   add,
   attend,
-  nullptr,
-  nullptr,
-  nullptr,
-  nullptr,
-  nullptr,
 };
 
 }  // namespace weightspec
