@@ -93,6 +93,13 @@ export interface Executable {
    * one row (the last) or, with `all`, one a token. Throws RangeError for ids or positions out of range.
    */
   run(tokens: readonly number[], position: number, options?: RunOptions): Promise<Float32Array>;
+  /**
+   * Runs `tokens` at `position`, then always the likeliest token, and yields each of these: `count` ids, the last of which is not run.
+   * The likeliest is the lowest id of the largest logit; NaN and −∞ are none, and where nothing else is, −1 ends it. Logits stay where
+   * they are computed: backends that gain nothing from that lack this. It may run a little ahead of what it has yielded. Throws
+   * RangeError for ids or positions out of range.
+   */
+  greedy?(tokens: readonly number[], position: number, count: number, options?: Pick<RunOptions, 'signal'>): AsyncGenerator<number, void, undefined>;
   dispose(): Promise<void>;
 }
 

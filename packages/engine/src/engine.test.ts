@@ -5,7 +5,7 @@ import type { Backend, Checkpoint } from '@weightspec/core';
 import { memorySource } from '@weightspec/io';
 import { referenceBackend } from '@weightspec/kernels';
 import { llama2c } from '@weightspec/llama2c';
-import { createSampler, generate, loadModel, logits, type GeneratedToken, type GenerateEnd, type GenerateOptions, type LoadedModel } from './index.js';
+import { createSampler, generate, greedySampler, loadModel, logits, type GeneratedToken, type GenerateEnd, type GenerateOptions, type LoadedModel } from './index.js';
 
 interface Expected {
   readonly prompts: readonly { readonly greedyIds: readonly number[] }[];
@@ -104,6 +104,79 @@ describe('generate', () => {
       break;
     }
     expect(await idsOf(model, { promptTokens: [1], maxNewTokens: 1 })).toEqual(greedyIds.slice(0, 1));
+  });
+});
+
+describe('generate where the backend can choose the likeliest token itself', () => {
+  const { promptTokens, greedyIds } = { promptTokens: [1], greedyIds: expectedOf('recite').prompts[0]!.greedyIds };
+
+  /** The reference backend with `greedy`, which says what was asked of it; `chosen` in place of what the model would say. */
+  function choosing(chosen?: number): { backend: Backend; calls: string[] } {
+    const calls: string[] = [];
+    const compile: Backend['compile'] = async (program, weights) => {
+      const executable = await referenceBackend.compile(program, weights);
+      const run: typeof executable.run = (tokens, position, options) => executable.run(tokens, position, options);
+      return {
+        dispose: () => executable.dispose(),
+        run(tokens, position, options) {
+          calls.push(`run ${tokens.length} at ${position}`);
+          return run(tokens, position, options);
+        },
+        async *greedy(tokens, position, count, options) {
+          calls.push(`greedy ${tokens.length} at ${position}, ${count} ids`);
+          let ids = tokens;
+          let at = position;
+          for (let i = 0; i < count; i += 1) {
+            const id = chosen ?? greedySampler().sample(await run(ids, at, options));
+            yield id;
+            at += ids.length;
+            ids = [id];
+          }
+        },
+      };
+    };
+    return { backend: { ...referenceBackend, id: 'choosing', compile }, calls };
+  }
+
+  it('leaves the choice to it, and yields the same', async () => {
+    const { backend, calls } = choosing();
+    const model = await load('recite', { backend });
+    expect(await collect(model, { promptTokens, maxNewTokens: 5 })).toEqual(await collect(await load(), { promptTokens, maxNewTokens: 5 }));
+    expect(await collect(model, { promptTokens, stopTokens: [1], sampler: createSampler({ temperature: 0 }) })).toEqual(await collect(await load(), { promptTokens, stopTokens: [1] }));
+    expect(calls).toEqual(['greedy 1 at 0, 5 ids', 'greedy 1 at 0, 128 ids']);
+  });
+  it('reads all but the last batch of a prompt before', async () => {
+    const { backend, calls } = choosing();
+    const model = await load('recite', { backend });
+    const long = [1, ...greedyIds.slice(0, 39)];
+    expect(await idsOf(model, { promptTokens: long, maxNewTokens: 1 })).toEqual(greedyIds.slice(39, 40));
+    expect(await idsOf(model, { promptTokens: long.slice(0, 32), maxNewTokens: 1 })).toEqual(greedyIds.slice(31, 32));
+    expect(calls).toEqual(['run 32 at 0', 'greedy 8 at 32, 1 ids', 'greedy 32 at 0, 1 ids']);
+  });
+  it('chooses itself where another sampler is asked for, and where no token is', async () => {
+    const { backend, calls } = choosing();
+    const model = await load('recite', { backend });
+    await collect(model, { promptTokens, maxNewTokens: 2, sampler: createSampler({ temperature: 1, seed: 1 }) });
+    await collect(model, { promptTokens, maxNewTokens: 2, sampler: { sample: () => 3 } });
+    await collect(model, { promptTokens, maxNewTokens: 0 });
+    expect(calls.filter((call) => call.startsWith('greedy'))).toEqual([]);
+    expect(calls).toHaveLength(5);
+  });
+  it('throws where no logit was a number (LOGITS_NOT_FINITE), gives the model back, and hears an abort between tokens', async () => {
+    const damaged = await load('recite', { backend: choosing(-1).backend });
+    for (const _ of [1, 2]) await expect(collect(damaged, { promptTokens })).rejects.toThrow(/^LOGITS_NOT_FINITE/);
+    const model = await load('recite', { backend: choosing().backend });
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const reading = (async () => {
+      for await (const { position } of generate(model, { promptTokens, signal: controller.signal })) if (position === 3) controller.abort(reason);
+    })();
+    await expect(reading).rejects.toBe(reason);
+    for await (const { id } of generate(model, { promptTokens })) {
+      expect(id).toBe(greedyIds[0]);
+      break;
+    }
+    expect(await idsOf(model, { promptTokens, maxNewTokens: 2 })).toEqual(greedyIds.slice(0, 2));
   });
 });
 

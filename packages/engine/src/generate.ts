@@ -1,5 +1,6 @@
 import type { LoadedModel } from './load.js';
-import { pauser, prefill } from './prefill.js';
+import { assertFits, batchTokensOf, pauser, prefill, type PrefillOptions } from './prefill.js';
+import { notFinite } from './sampling/not-finite.js';
 import { greedySampler, type Sampler } from './sampling/sampler.js';
 
 export interface GenerateOptions {
@@ -32,22 +33,45 @@ export async function* generate(model: LoadedModel, options: GenerateOptions): A
   const { promptTokens, maxNewTokens = Number.POSITIVE_INFINITY, sampler = greedySampler(), stopTokens = [], signal } = options;
   const release = model.claim();
   try {
+    assertFits(model, promptTokens);
     const pause = pauser(signal);
-    let latest: Float32Array = new Float32Array(0);
-    const onBatch = (logits: Float32Array): void => {
-      latest = logits;
-    };
-    await prefill(model, promptTokens, { signal, pause, onBatch });
     const lastPosition = Math.min(promptTokens.length + maxNewTokens - 1, model.contextLength);
-    for (let position = promptTokens.length; position <= lastPosition; position += 1) {
-      const id = sampler.sample(latest);
-      if (stopTokens.includes(id)) return { reason: 'stop', id };
-      yield { id, position };
-      await pause();
-      if (position < lastPosition) latest = await model.executable.run([id], position, { signal });
+    let position = promptTokens.length;
+    if (sampler.greedy && model.executable.greedy && position <= lastPosition) {
+      for await (const id of greedyIds(model, promptTokens, lastPosition - position + 1, { signal, pause })) {
+        if (stopTokens.includes(id)) return { reason: 'stop', id };
+        yield { id, position };
+        position += 1;
+      }
+    } else {
+      let latest: Float32Array = new Float32Array(0);
+      const onBatch = (logits: Float32Array): void => {
+        latest = logits;
+      };
+      await prefill(model, promptTokens, { signal, pause, onBatch });
+      for (; position <= lastPosition; position += 1) {
+        const id = sampler.sample(latest);
+        if (stopTokens.includes(id)) return { reason: 'stop', id };
+        yield { id, position };
+        await pause();
+        if (position < lastPosition) latest = await model.executable.run([id], position, { signal });
+      }
     }
     return { reason: lastPosition === model.contextLength ? 'context' : 'length' };
   } finally {
     release();
+  }
+}
+
+/** `count` ids as the backend chooses them; logits stay with it. Throws EngineError (LOGITS_NOT_FINITE). */
+async function* greedyIds(model: LoadedModel, promptTokens: readonly number[], count: number, { signal, pause }: Pick<PrefillOptions, 'signal' | 'pause'>): AsyncGenerator<number, void, undefined> {
+  const batchTokens = batchTokensOf(model);
+  const lastBatch = promptTokens.length - 1 - ((promptTokens.length - 1) % batchTokens);
+  await prefill(model, promptTokens.slice(0, lastBatch), { signal, pause, onBatch: () => undefined });
+  await pause();
+  for await (const id of model.executable.greedy!(promptTokens.slice(lastBatch), lastBatch, count, { signal })) {
+    if (id < 0) throw notFinite();
+    yield id;
+    await pause();
   }
 }

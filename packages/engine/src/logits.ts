@@ -1,5 +1,5 @@
 import type { LoadedModel } from './load.js';
-import { pauser, prefill } from './prefill.js';
+import { assertFits, pauser, prefill } from './prefill.js';
 
 export interface LogitsOptions {
   /** One row a token instead of the last token's only. */
@@ -14,8 +14,8 @@ export interface LogitsOptions {
 export async function logits(model: LoadedModel, tokens: readonly number[], { all = false, signal }: LogitsOptions = {}): Promise<Float32Array> {
   const release = model.claim();
   try {
-    const { vocabSize } = model.program;
-    const rows = new Float32Array(vocabSize * (all ? Math.min(tokens.length, model.contextLength) : 1));
+    assertFits(model, tokens);
+    const rows = new Float32Array(model.program.vocabSize * (all ? tokens.length : 1));
     let filled = 0;
     const onBatch = (batch: Float32Array): void => {
       rows.set(batch, filled);

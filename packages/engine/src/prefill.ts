@@ -23,6 +23,14 @@ export function pauser(signal: AbortSignal | undefined): () => Promise<void> {
   };
 }
 
+/** Throws RangeError when `tokens` are none or do not fit the context. */
+export function assertFits({ contextLength }: LoadedModel, tokens: readonly number[]): void {
+  if (tokens.length === 0) throw new RangeError('there are no tokens to run; start a text with the BOS token');
+  if (tokens.length > contextLength) throw new RangeError(`${tokens.length} tokens do not fit a context of ${contextLength}`);
+}
+
+export const batchTokensOf = ({ executable }: LoadedModel): number => executable.batchTokens ?? PREFILL_BATCH_TOKENS;
+
 export interface PrefillOptions {
   /** Logits of every token rather than of the last. */
   readonly all?: boolean;
@@ -32,11 +40,9 @@ export interface PrefillOptions {
   readonly onBatch: (logits: Float32Array) => void;
 }
 
-/** Runs `tokens` from position 0 in batches. Throws RangeError before running anything when they do not fit the context. */
+/** Runs `tokens` from position 0 in batches. */
 export async function prefill(model: LoadedModel, tokens: readonly number[], { all, signal, pause, onBatch }: PrefillOptions): Promise<void> {
-  if (tokens.length === 0) throw new RangeError('there are no tokens to run; start a text with the BOS token');
-  if (tokens.length > model.contextLength) throw new RangeError(`${tokens.length} tokens do not fit a context of ${model.contextLength}`);
-  const batchTokens = model.executable.batchTokens ?? PREFILL_BATCH_TOKENS;
+  const batchTokens = batchTokensOf(model);
   for (let position = 0; position < tokens.length; position += batchTokens) {
     await pause();
     onBatch(await model.executable.run(tokens.slice(position, position + batchTokens), position, { all, signal }));

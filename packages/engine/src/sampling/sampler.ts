@@ -4,13 +4,15 @@
  * Caveats: C's expf may differ from the f32-rounded Math.exp in the last bit; equal probabilities keep the order of their
  * ids (qsort need not).
  */
-import { EngineError } from '../errors.js';
+import { notFinite } from './not-finite.js';
 import { XorShiftStar } from './xorshift.js';
 
 /** Chooses the next token. May hold the state of a random generator. */
 export interface Sampler {
   /** logits: one row, [vocabSize] f32; not changed. Returns an id. */
   sample(logits: Float32Array): number;
+  /** It always takes what `greedySampler` takes, so that a backend may do so in its place. */
+  readonly greedy?: boolean;
 }
 
 export interface SamplerOptions {
@@ -26,7 +28,7 @@ export interface SamplerOptions {
 
 /** The token with the largest logit; the first of equals. Throws EngineError (LOGITS_NOT_FINITE) when no logit is a number. */
 export function greedySampler(): Sampler {
-  return { sample: indexOfLargest };
+  return { sample: indexOfLargest, greedy: true };
 }
 
 /**
@@ -57,8 +59,6 @@ interface Candidates {
   readonly ids: Uint32Array;
   readonly values: Float32Array;
 }
-
-const notFinite = () => new EngineError('LOGITS_NOT_FINITE', 'logits are NaN or infinite: the weights are damaged, or the model overflows f32');
 
 const INFINITY_BITS = 0x7f800000;
 const BLOCK_LENGTH = 1024;
