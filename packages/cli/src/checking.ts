@@ -1,8 +1,8 @@
 /** The check of one input: a file, a URL, standard input, or a folder that is one model. In this thread or in another. */
 import { join } from 'node:path';
-import { formats, validateFolder, validateSource, type FolderFile } from '@weightspec/formats';
+import { formats, namesFolder, validateFolder, validateSource, type FolderFile } from '@weightspec/formats';
 import { faultOf, reportFault } from './faults.js';
-import { folderResolver, formatsBeside, isIndexFile } from './folders.js';
+import { folderAt, folderResolver, formatsBeside, isIndexFile, isUrl } from './folders.js';
 import { openTarget } from './inputs.js';
 import { progressBar } from './progress.js';
 import { withFolderFrames, withFrames, type CheckedFile, type FailedFile } from './report/checked-file.js';
@@ -26,7 +26,9 @@ export type CheckOutcome = { readonly file: CheckedFile } | { readonly failed: F
 export async function checkInput(request: CheckRequest, exports: SmoothQuantCheck, terminal: Terminal): Promise<CheckOutcome> {
   try {
     const further = exports.further(request.path);
-    return { file: await (request.folder ? checkFolder(request, request.folder, further, terminal) : checkFile(request, further, terminal)) };
+    if (request.folder) return { file: await checkFolder(request, request.folder, further, terminal) };
+    const check = isUrl(request.path) && namesFolder(request.path) ? checkRemoteFolder : checkFile;
+    return { file: await check(request, further, terminal) };
   } catch (error) {
     let told = '';
     reportFault(error, { ...terminal, stderr: { write: (text) => (told += String(text)) } });
@@ -45,6 +47,18 @@ async function checkFolder({ path, strict, deep }: CheckRequest, files: readonly
   } finally {
     bar.stop();
     await folder.closeAll();
+  }
+}
+
+async function checkRemoteFolder({ path, strict, deep, download }: CheckRequest, further: Further, terminal: Terminal): Promise<CheckedFile> {
+  const bar = progressBar(path, terminal);
+  const folder = folderAt(path, { download });
+  try {
+    const report = await validateFolder(await folder.list(), folder.resolve, { name: folder.name, strict, deep, further, progress: bar.progress });
+    return await withFolderFrames(report, folder.asked().map(({ name }) => `${folder.name}/${name}`), (file) => folder.resolve(file.slice(folder.name.length + 1)));
+  } finally {
+    bar.stop();
+    await folder.close();
   }
 }
 

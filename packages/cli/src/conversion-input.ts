@@ -3,11 +3,12 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { DiagnosticError, type Checkpoint } from '@weightspec/core';
 import type { ConvertInput } from '@weightspec/convert';
-import { fileSource } from '@weightspec/io/node';
+import type { FolderResolver } from '@weightspec/formats';
+import type { BesideModel } from '@weightspec/models';
 import { readTiktokenRanks } from '@weightspec/tokenizers';
 import { besideModel, parsedFile } from './beside.js';
 import { CliError } from './codes.js';
-import { isUrl, listFolder } from './folders.js';
+import { isUrl, listFolder, resolverBeside } from './folders.js';
 import { openModel } from './inputs.js';
 
 export interface OpenedInput {
@@ -28,14 +29,23 @@ export async function openConversionInput(target: string): Promise<OpenedInput> 
     if (errors.length > 0) throw new DiagnosticError(errors);
     if (!checkpoint) throw new CliError('CLI_NO_MODEL', `${target}: no model could be read`);
     const close = (): Promise<void> => source.close();
-    if (isUrl(target)) return { input: { checkpoint }, paths: [], close };
+    if (isUrl(target)) return { input: { checkpoint, beside: await everythingBeside(source.name, checkpoint, beside) }, paths: [], close };
     const folder = (await stat(target)).isDirectory() ? target : dirname(target);
-    const model = beside ?? (await besideModel(join(folder, basename(source.name)), checkpoint));
-    const input = { checkpoint, beside: { ...model, generationConfig: await parsedFile(join(folder, 'generation_config.json')), tiktokenRanks: await countRanks(join(folder, 'qwen.tiktoken')) } };
+    const input = { checkpoint, beside: await everythingBeside(join(folder, basename(source.name)), checkpoint, beside) };
     return { input, paths: await filesRead(checkpoint, folder), close };
   } catch (error) {
     await source.close();
     throw error;
+  }
+}
+
+/** What lies beside the model file at `path`. `model`: what is known of it already. */
+async function everythingBeside(path: string, checkpoint: Checkpoint, model: BesideModel | undefined): Promise<NonNullable<ConvertInput['beside']>> {
+  const { resolve, closeAll } = resolverBeside(path);
+  try {
+    return { ...(model ?? (await besideModel(path, checkpoint))), generationConfig: await parsedFile('generation_config.json', resolve), tiktokenRanks: await countRanks('qwen.tiktoken', resolve) };
+  } finally {
+    await closeAll();
   }
 }
 
@@ -47,12 +57,12 @@ async function filesRead({ tensors }: Checkpoint, folder: string): Promise<reado
 }
 
 /** Undefined when there is no such file. */
-async function countRanks(path: string): Promise<number | undefined> {
-  if (!(await stat(path).catch(() => undefined))) return undefined;
-  const source = await fileSource(path);
+async function countRanks(name: string, resolve: FolderResolver): Promise<number | undefined> {
+  const source = await resolve(name);
+  if (!source) return undefined;
   try {
     return (await readTiktokenRanks(source)).ranks?.tokens.length;
   } finally {
-    await source.close();
+    await source.close?.();
   }
 }

@@ -2,8 +2,8 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ByteSource, Format } from '@weightspec/core';
-import { formats, type FolderFile, type FolderResolver } from '@weightspec/formats';
-import { fileSource } from '@weightspec/io/node';
+import { formats, remoteFolder, type FolderFile, type FolderResolver, type RemoteFolder } from '@weightspec/formats';
+import { fileSource, openSource, spooledSource } from '@weightspec/io/node';
 import { shardedIndexFormat } from '@weightspec/sharded-index';
 
 /** Plain files directly in `folder`, links followed. */
@@ -36,6 +36,22 @@ export function folderResolver(folder: string): { resolve: FolderResolver; reado
 }
 
 export const isUrl = (target: string): boolean => /^[a-z][a-z0-9+.-]+:\/\//i.test(target);
+
+/** Configurations and vocabularies, which may come whole, have less. */
+const MOST_WHOLE_BYTES = 2 ** 26;
+
+/** The folder that a URL names or that its file lies in. */
+export function folderAt(url: string, { download = false }: { /** Store whole files where a server sends no ranges. */ readonly download?: boolean } = {}): RemoteFolder {
+  const store = download ? { download: (name: string, chunks: AsyncIterable<Uint8Array>) => spooledSource(name, chunks) } : {};
+  return remoteFolder(url, (address, { whole }) => openSource(address, whole ? { download: true, maxDownloadBytes: MOST_WHOLE_BYTES } : store));
+}
+
+/** Opens files that lie beside the one at `path`, a path or URL. `closeAll` closes what it opened. */
+export function resolverBeside(path: string): { readonly resolve: FolderResolver; readonly closeAll: () => Promise<void> } {
+  if (!isUrl(path)) return folderResolver(dirname(path));
+  const folder = folderAt(path);
+  return { resolve: folder.resolve, closeAll: () => folder.close() };
+}
 
 /** An index file on disk, whose shards lie beside it. */
 export const isIndexFile = (path: string): boolean => path.endsWith('.index.json') && !isUrl(path);

@@ -1,12 +1,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { ByteSource } from '@weightspec/core';
-import { chooseModel, isModelFolder, open, openFolder, type FolderFile, type OpenResult } from '@weightspec/formats';
+import { chooseModel, fileAddress, isModelFolder, namesFolder, open, openFolder, type FolderFile, type OpenResult } from '@weightspec/formats';
 import { openSource, spooledSource } from '@weightspec/io/node';
 import type { BesideModel } from '@weightspec/models';
 import { CliError } from './codes.js';
 import type { Terminal } from './terminal.js';
-import { folderResolver, formatsBeside, isIndexFile, isUrl, listFolder } from './folders.js';
+import { folderAt, folderResolver, formatsBeside, isIndexFile, isUrl, listFolder } from './folders.js';
 
 /** A file, a URL, or a folder that is one model, to look at. `named`: given on the command line rather than found in a folder. */
 export interface Input {
@@ -77,7 +77,7 @@ export interface OpenTargetOptions {
 /** Opens a path, a URL, or what comes on standard input, which is stored on disk meanwhile. Throws IoError. */
 export async function openTarget(target: string, { download = false, stdin }: OpenTargetOptions = {}): Promise<ByteSource & { close(): Promise<void> }> {
   if (isStdin(target) && stdin) return spooledSource('stdin', stdin());
-  return openSource(target, download ? { download: (name, chunks) => spooledSource(name, chunks) } : {});
+  return openSource(isUrl(target) ? fileAddress(target) : target, download ? { download: (name, chunks) => spooledSource(name, chunks) } : {});
 }
 
 /** Formats of files that go with a model and never are one. */
@@ -91,10 +91,11 @@ export interface OpenedModel extends OpenResult {
 }
 
 /**
- * Opens the one model that `target` (a file, a URL, an index with its shards, or a folder with one model in it) stands for.
+ * Opens the one model that `target` (a file, an index with its shards, or a folder with one model in it, each at a path or a URL) stands for.
  * The caller closes `source`. Throws CliError for a folder with none or several, IoError for I/O trouble.
  */
 export async function openModel(target: string, options: OpenTargetOptions = {}): Promise<OpenedModel> {
+  if (isUrl(target) && namesFolder(target)) return openRemoteFolder(target, options);
   if (!(await isFolder(target))) return isIndexFile(target) ? openIndexFile(target) : openInput(target, options);
   const listing = await listFolder(target);
   if (isModelFolder(listing) && chooseModel(listing, target).model) return openModelFolder(target, listing);
@@ -117,6 +118,24 @@ async function openModelFolder(folder: string, listing: readonly FolderFile[]): 
   const { format, variant, checkpoint, diagnostics, beside, files } = opened;
   const size = listing.filter(({ name }) => files.includes(name)).reduce((sum, file) => sum + file.size, 0);
   return { source: { name: folder, size, close: () => opened.close() }, format, variant, checkpoint, diagnostics, beside };
+}
+
+async function openRemoteFolder(url: string, { download }: OpenTargetOptions): Promise<OpenedModel> {
+  const folder = folderAt(url, { download });
+  try {
+    const listing = await folder.list();
+    const opened = await openFolder(listing, folder.resolve, { name: folder.name });
+    const { format, variant, checkpoint, diagnostics, beside, files } = opened;
+    const sizes = await Promise.all(files.map(async (name) => (await folder.resolve(name))?.size ?? 0));
+    const close = async (): Promise<void> => {
+      await opened.close();
+      await folder.close();
+    };
+    return { source: { name: `${folder.name}/`, size: sizes.reduce((sum, size) => sum + size, 0), close }, format, variant, checkpoint, diagnostics, beside };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
 }
 
 /** The shards of an index lie beside it and stay open with it. */

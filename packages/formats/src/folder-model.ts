@@ -30,6 +30,8 @@ const wellKnown: readonly (readonly [name: string, kind: 'file' | 'index'])[] = 
   ['pytorch_model.bin', 'file'],
   ['pytorch_model.bin.index.json', 'index'],
 ];
+/** Names to ask for where a folder cannot be listed, in that order. `model.bin`: what llama2.c's export is usually told to write. */
+export const usualWeights: readonly string[] = [...wellKnown.map(([name]) => name), 'consolidated.00.pth', 'model.bin'];
 const metaPart = /^consolidated\.(\d{2,3})\.pth$/;
 const numberedShard = /-\d{1,6}-of-\d{1,6}\.(safetensors|bin|pth?)$/i;
 /** Other things that trainers and tokenizers keep under endings of weight files. */

@@ -8,6 +8,7 @@ export * from './validate.js';
 export * from './folder-codes.js';
 export { chooseModel, isModelFolder, type FolderChoice, type FolderFile, type FolderModel } from './folder-model.js';
 export * from './folder.js';
+export * from './remote.js';
 export { checkAgainstConfig, type Preflight } from './preflight.js';
 export { readVocabulary, vocabularyNames, type Vocabulary, type VocabularyResult } from './vocabulary.js';
 export * from './numbers.js';

@@ -62,17 +62,18 @@ function withTensor(fields: FieldMap, { byteRange, pointer }: Diagnostic): Field
   };
 }
 
-/** The same for a folder: each finding's bytes are in one of `paths`. */
-export async function withFolderFrames(report: Report, paths: readonly string[]): Promise<CheckedFile> {
+/** The same for a folder: each finding's bytes are in one of `paths`, which `open` opens. */
+export async function withFolderFrames(report: Report, paths: readonly string[], open: (path: string) => Promise<ByteSource | undefined> = fileSource): Promise<CheckedFile> {
   const frames = new Map<Diagnostic, Frame>();
   const shown = report.diagnostics.slice(0, shownDiagnostics);
   for (const path of new Set(shown.filter(({ byteRange, source }) => byteRange && paths.includes(source)).map(({ source }) => source))) {
-    const source = await fileSource(path);
+    const source = await open(path);
+    if (!source) continue;
     try {
       const ofFile = await withFrames({ ...report, diagnostics: shown }, source);
       for (const [diagnostic, frame] of ofFile.frames) frames.set(diagnostic, frame);
     } finally {
-      await source.close();
+      await source.close?.();
     }
   }
   return { report, frames };
