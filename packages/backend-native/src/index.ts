@@ -15,7 +15,7 @@ export { nativeQuantizers, withQuantizer, type QuantizedType, type Quantizer } f
 export interface OpenOptions {
   /** Threads that compute. Default: as many as there are processors for this process. */
   readonly threads?: number;
-  /** Instruction set of the kernels: scalar, avx2, avx512, amx. Default: WEIGHTSPEC_ISA, or else the best that the processor has. */
+  /** Instruction set of the kernels: scalar, avx2, avx512, amx, neon. Default: WEIGHTSPEC_ISA, or else the best that the processor has. */
   readonly isa?: string;
   /**
    * `int8` rounds activations to int8 in blocks of 32 for weights of Q types and llama2.c's groups, as ggml does; `f32` leaves them as they

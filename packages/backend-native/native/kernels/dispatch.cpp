@@ -12,6 +12,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#elif defined(__aarch64__)
+#include "arm.h"
+#if defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#endif
 #endif
 
 namespace weightspec {
@@ -79,6 +87,31 @@ const Kernels* amx() { return hasAmx() ? &amxKernels : nullptr; }
 #else
 const Kernels* amx() { return nullptr; }
 #endif
+#elif defined(__aarch64__)
+#ifdef WEIGHTSPEC_HAS_DOTPROD
+/** Where the operating system says nothing of it, what the addon was compiled for counts. */
+bool hasDotprod() {
+#if defined(__ARM_FEATURE_DOTPROD)
+  return true;
+#elif defined(__linux__)
+  return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+#elif defined(__APPLE__)
+  int has = 0;
+  size_t size = sizeof has;
+  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &size, nullptr, 0) == 0 && has == 1;
+#else
+  return false;
+#endif
+}
+#endif
+
+/** One name for both: which products of bytes there are changes nothing else. */
+const Kernels* neon() {
+#ifdef WEIGHTSPEC_HAS_DOTPROD
+  if (hasDotprod()) return &dotprodKernels;
+#endif
+  return &neonKernels;
+}
 #endif
 
 }  // namespace
@@ -91,6 +124,8 @@ const Kernels* const* availableKernels() {
   if (const Kernels* best = amx()) list[count++] = best;
   if (hasAvx512()) list[count++] = &avx512Kernels;
   if (hasAvx2()) list[count++] = &avx2Kernels;
+#elif defined(__aarch64__)
+  list[count++] = neon();
 #endif
   list[count] = &scalarKernels;
   return list;
