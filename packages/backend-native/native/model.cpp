@@ -63,13 +63,15 @@ Model::Model(std::shared_ptr<Pool> pool, const Kernels& kernels, ModelSpec spec)
     const Op& op = spec_.ops[i];
     if (op.out == spec_.logits || std::find(op.inputs, op.inputs + 3, spec_.logits) != op.inputs + 3) logitsDirect_ = false;
   }
-  cache_ = Memory(floatBytes(static_cast<size_t>(spec_.layers) * 2 * static_cast<size_t>(spec_.maxSeqLen) * static_cast<size_t>(spec_.kvWidth)));
+  cache_ = Memory(floatBytes(static_cast<size_t>(spec_.layers) * 2 * cachePositions() * static_cast<size_t>(spec_.kvWidth)));
   const size_t widest = static_cast<size_t>(widest_);
+  int longestHead = 0;
+  for (const Op& op : spec_.ops) longestHead = std::max(longestHead, op.headDim);
   for (int i = 0; i < pool_->threads(); i++) {
     Scratch scratch;
     scratch.prepared = Memory(preparedBytes(widest_));
     scratch.norm = Memory(floatBytes(widest + 64));
-    scratch.attention = Memory(floatBytes(static_cast<size_t>(spec_.maxSeqLen) + 64));
+    scratch.attention = Memory(floatBytes(static_cast<size_t>(kernels_.queriesAtOnce) * static_cast<size_t>(spec_.maxSeqLen + 48 + longestHead)));
     scratch.rows = Memory(floatBytes(2 * CHUNK_ROWS));
     scratches_.push_back(std::move(scratch));
   }
@@ -275,24 +277,31 @@ void Model::rope(const Op& op, int thread) {
 }
 
 HeadCache Model::headCache(int layer, int kvHead) const {
-  const size_t positions = static_cast<size_t>(spec_.maxSeqLen), width = static_cast<size_t>(spec_.kvWidth);
+  const size_t positions = cachePositions(), width = static_cast<size_t>(spec_.kvWidth);
   float* keys = cache_.floats() + static_cast<size_t>(layer) * 2 * positions * width;
   return {keys + static_cast<size_t>(kvHead) * positions, keys + positions * width + static_cast<size_t>(kvHead) * positions};
 }
 
 /** Appends one head's key and value of one token. */
 void Model::storeKeys(const Op& op, int kvHead, int row) {
-  const size_t dim = static_cast<size_t>(op.headDim), at = static_cast<size_t>(position_ + row) * dim;
+  const size_t dim = static_cast<size_t>(op.headDim), position = static_cast<size_t>(position_ + row), block = static_cast<size_t>(kernels_.keyBlock);
   const HeadCache cache = headCache(op.layer, kvHead * op.headDim);
-  std::memcpy(cache.keys + at, rowOf(op.inputs[1], row) + static_cast<size_t>(kvHead) * dim, dim * sizeof(float));
-  std::memcpy(cache.values + at, rowOf(op.inputs[2], row) + static_cast<size_t>(kvHead) * dim, dim * sizeof(float));
+  const float* key = rowOf(op.inputs[1], row) + static_cast<size_t>(kvHead) * dim;
+  float* to = cache.keys + position / block * block * dim + position % block;
+  for (size_t d = 0; d < dim; d++) to[d * block] = key[d];
+  std::memcpy(cache.values + position * dim, rowOf(op.inputs[2], row) + static_cast<size_t>(kvHead) * dim, dim * sizeof(float));
 }
 
-void Model::attendHead(const Op& op, int head, int row, int thread) {
-  const int kvHead = head / (op.heads / op.kvHeads);
+/** `count` queries: heads from `head` on of one token, which share a kv head, or one head of tokens from `row` on. */
+void Model::attendQueries(const Op& op, int head, int row, int count, bool ofTokens, int thread) {
+  const HeadCache cache = headCache(op.layer, head / (op.heads / op.kvHeads) * op.headDim);
   const size_t at = static_cast<size_t>(head) * static_cast<size_t>(op.headDim);
-  kernels_.attend(rowOf(op.out, row) + at, rowOf(op.inputs[0], row) + at, headCache(op.layer, kvHead * op.headDim), position_ + row + 1, op.headDim,
-                  scratches_[static_cast<size_t>(thread)].attention.floats());
+  const float* q = rowOf(op.inputs[0], row) + at;
+  float* out = rowOf(op.out, row) + at;
+  float* room = scratches_[static_cast<size_t>(thread)].attention.floats();
+  const int positions = position_ + row + 1;
+  if (count == 1) return kernels_.attend(out, q, cache, positions, op.headDim, room);
+  kernels_.attendMany(out, q, static_cast<size_t>(ofTokens ? bufferWidth(op.out) : op.headDim), count, cache, positions, ofTokens ? 1 : 0, op.headDim, room);
 }
 
 void Model::attention(const Phase& phase, int thread) {
@@ -302,22 +311,29 @@ void Model::attention(const Phase& phase, int thread) {
     if (phase.ropeK >= 0) rotate(opAt(phase.ropeK), kvHead, row);
     storeKeys(op, kvHead, row);
   };
-  const auto attend = [&](int head, int row) {
+  const auto rotateQuery = [&](int head, int row) {
     if (phase.ropeQ >= 0) rotate(opAt(phase.ropeQ), head, row);
-    attendHead(op, head, row, thread);
   };
+  const int most = kernels_.queriesAtOnce;
   // One token whose kv heads suffice for all threads: each thread does everything for its own, and nobody waits.
   if (rows_ == 1 && op.kvHeads % threads == 0) {
     const Share own = shareOf(op.kvHeads, 1, thread);
     for (int kvHead = own.first; kvHead < own.end; kvHead++) {
       prepareKv(kvHead, 0);
-      for (int head = kvHead * perKv; head < (kvHead + 1) * perKv; head++) attend(head, 0);
+      const int end = (kvHead + 1) * perKv;
+      for (int head = kvHead * perKv; head < end; head++) rotateQuery(head, 0);
+      for (int head = kvHead * perKv; head < end; head += most) attendQueries(op, head, 0, std::min(most, end - head), false, thread);
     }
     return;
   }
   for (int task = thread; task < rows_ * op.kvHeads; task += threads) prepareKv(task % op.kvHeads, task / op.kvHeads);
   if (pool_->barrier(abort_)) return;
-  for (int task = thread; task < rows_ * op.heads; task += threads) attend(task % op.heads, task / op.heads);
+  const int tiles = (rows_ + most - 1) / most;
+  for (int task = thread; task < tiles * op.heads; task += threads) {
+    const int head = task % op.heads, row = task / op.heads * most, count = std::min(most, rows_ - row);
+    for (int i = 0; i < count; i++) rotateQuery(head, row + i);
+    attendQueries(op, head, row, count, true, thread);
+  }
 }
 
 /** The phase's input for one token: through its norm, into `room`, where it has one. */

@@ -118,7 +118,7 @@ class Model {
   void rotate(const Op& op, int head, int row);
   void storeKeys(const Op& op, int kvHead, int row);
   void attention(const Phase& phase, int thread);
-  void attendHead(const Op& op, int head, int row, int thread);
+  void attendQueries(const Op& op, int head, int row, int count, bool ofTokens, int thread);
   void elementwise(const Op& op, int thread);
   void matmul(const Phase& phase, int phaseIndex, int thread);
   void matmulOne(const Phase& phase, int row, int phaseIndex, int thread);
@@ -130,6 +130,8 @@ class Model {
   Share shareOf(int total, int unit, int thread) const;
   float* rowAt(int buffer, int row) const;
   HeadCache headCache(int layer, int kvHead) const;
+  /** Whole blocks of keys. */
+  size_t cachePositions() const { return static_cast<size_t>((spec_.maxSeqLen + MOST_KEY_BLOCK - 1) / MOST_KEY_BLOCK * MOST_KEY_BLOCK); }
   bool useTiles(const Phase& phase, int tokens) const;
 
   float* rowOf(int buffer, int row) const { return buffers_[static_cast<size_t>(buffer)].data + static_cast<size_t>(row) * static_cast<size_t>(bufferWidth(buffer)); }
@@ -143,7 +145,7 @@ class Model {
   std::vector<Phase> fused_, single_;
   std::vector<Buffer> buffers_;
   std::vector<Scratch> scratches_;
-  /** [layers][2][kvHeads][maxSeqLen][headDim], by the kv heads of the layer's attention. */
+  /** [layers][keys, values][kvHeads][cachePositions][headDim], keys in blocks: by the kv heads of the layer's attention. */
   Memory cache_;
   /** What Matrix::packed points into. */
   Memory packedWeights_;

@@ -91,11 +91,15 @@ inline Prepared preparedAt(uint8_t* memory, int cols) {
   return p;
 }
 
-/** How keys and values of one kv head lie in the cache: positions one after the other. */
+/** How keys and values of one kv head lie in the cache. */
 struct HeadCache {
+  /** [positions / keyBlock][headDim][keyBlock], by Kernels::keyBlock */
   float* keys;
+  /** [positions][headDim] */
   float* values;
 };
+
+constexpr int MOST_KEY_BLOCK = 16;
 
 /** The batched multiplication of a prompt: see gemm.h. */
 struct Gemm;
@@ -120,6 +124,14 @@ struct Kernels {
    * `weights`: room for positions + 16 f32.
    */
   void (*attend)(float* out, const float* q, const HeadCache& cache, int positions, int headDim, float* weights);
+  /** Positions whose keys lie side by side. Divides MOST_KEY_BLOCK. */
+  int keyBlock = 1;
+  /**
+   * The same for up to `queriesAtOnce` queries of one kv head, `stride` apart as their outputs are; query i looks at positions + i · step
+   * positions. `room`: queriesAtOnce · (positions of the last + 48 + headDim) f32.
+   */
+  int queriesAtOnce = 1;
+  void (*attendMany)(float* out, const float* q, size_t stride, int queries, const HeadCache& cache, int positions, int step, int headDim, float* room) = nullptr;
 
   // Weights of short rows in an order of their own. All four are set or none.
   /** 0 where a matrix gains nothing. */

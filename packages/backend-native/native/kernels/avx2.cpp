@@ -33,6 +33,9 @@ const Kernels avx2Kernels = {
   swiglu,
   add,
   attend,
+  KEY_BLOCK,
+  QUERIES_AT_ONCE,
+  attendMany,
 };
 
 }  // namespace weightspec
