@@ -11,6 +11,8 @@ import type { HelperThread, ThreadPool, ThreadProvider } from './workers.js';
 /** What an open backend has. */
 export interface Engine {
   readonly module: WebAssembly.Module;
+  /** Whether `module` uses it. */
+  readonly relaxedSimd: boolean;
   readonly provider?: ThreadProvider;
   readonly pool?: ThreadPool;
   /** How many threads there are to be, and whether somebody asked for just that. */
@@ -42,7 +44,7 @@ export async function compile(engine: Engine, program: Program, weights: WeightM
     const helpers = await startHelpers(engine, heap);
     setThreads(heap, helpers.length + 1, engine.provider);
     const { exports } = await WebAssembly.instantiate(engine.module, { env: { memory: heap.memory } });
-    return new WasmExecutable({ program, plan: lower(program, placed.matrices), weights: placed, heap, kernels: exports as unknown as Kernels, pool: engine.pool, helpers });
+    return new WasmExecutable({ program, plan: lower(program, placed.matrices), weights: placed, heap, relaxedSimd: engine.relaxedSimd, kernels: exports as unknown as Kernels, pool: engine.pool, helpers });
   } catch (error) {
     engine.pool?.leave();
     throw error;

@@ -26,7 +26,7 @@ describe('every op', () => {
   });
   it('is computed without asking another backend', async () => {
     const compile = vi.spyOn(referenceBackend, 'compile');
-    const executable = await (await openBackend({ threads: 2 })).compile(program, weights);
+    const executable = await (await openBackend({ threads: 2, relaxedSimd: false })).compile(program, weights);
     expect((await executable.run([1], 0)).some((value) => value !== 0)).toBe(true);
     expect(compile).not.toHaveBeenCalled();
     expect(executable.placement).toEqual(program.ops.map(() => 'wasm, 2 threads'));

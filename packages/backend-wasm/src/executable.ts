@@ -30,6 +30,8 @@ export interface Parts {
   readonly weights: PlacedWeights;
   readonly heap: Heap;
   readonly kernels: Kernels;
+  /** Whether `kernels` use it. */
+  readonly relaxedSimd: boolean;
   /** Absent where there is one thread. */
   readonly pool?: ThreadPool;
   readonly helpers: readonly HelperThread[];
@@ -285,9 +287,11 @@ export class WasmExecutable implements Executable {
   }
 
   #placementOf(op: Op, threads: number): string {
-    const where = `wasm, ${threads} thread${threads === 1 ? '' : 's'}`;
     const matrix = 'weight' in op ? this.#weights.matrices.get(op.weight) : undefined;
-    return !matrix || matrix.resident ? where : `${where}, weights read at each use`;
+    const parts = ['wasm', `${threads} thread${threads === 1 ? '' : 's'}`];
+    if (this.#parts.relaxedSimd) parts.push('relaxed SIMD');
+    if (matrix && !matrix.resident) parts.push('weights read at each use');
+    return parts.join(', ');
   }
 }
 

@@ -1,10 +1,10 @@
 /** The WebAssembly backend: SIMD128 kernels on shared memory, on as many threads as there are cores. */
 import type { Backend } from '@weightspec/core';
 import { BackendError } from '@weightspec/kernels';
-import { kernels } from '../generated/kernels.js';
 import { browserThreads } from './browser.js';
 import { compile, type Engine } from './compile.js';
 import { activationBlock, formats } from './formats.js';
+import { compileKernels, hasRelaxedSimd } from './module.js';
 import { ThreadPool, type ThreadProvider } from './workers.js';
 
 export { activationBlock };
@@ -15,24 +15,40 @@ export interface OpenOptions {
   readonly threads?: number;
   /** How threads are started. Default: worker threads in Node, web workers in browsers. */
   readonly threadProvider?: ThreadProvider;
+  /**
+   * Whether kernels use relaxed SIMD, which is faster. 'auto': where WebAssembly has it. Without it results are the same on every machine;
+   * with it f32 may be rounded otherwise on another one. Default: what the environment variable WEIGHTSPEC_RELAXED_SIMD says (0: false, 1: true), or else 'auto'.
+   */
+  readonly relaxedSimd?: 'auto' | boolean;
 }
+
+interface NodeProcess {
+  readonly versions?: { readonly node?: string };
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+const { process } = globalThis as { readonly process?: NodeProcess };
+/** Undefined in browsers. */
+const node = process?.versions?.node === undefined ? undefined : process;
 
 const ops: ReadonlySet<string> = new Set(['embed', 'rmsnorm', 'matmul', 'rope', 'attention', 'swiglu', 'add']);
 
 /**
  * Throws BackendError (BACKEND_UNAVAILABLE) where WebAssembly, its SIMD instructions or its shared memory are missing, and where
- * several threads are asked for but not allowed; RangeError for `threads` that is not a positive integer.
+ * several threads or relaxed SIMD are asked for but not there; RangeError for `threads` that is not a positive integer.
  */
 export async function openBackend(options: OpenOptions = {}): Promise<Backend> {
   const { threads } = options;
   if (threads !== undefined && (!Number.isSafeInteger(threads) || threads < 1)) throw new RangeError(`${threads} threads`);
-  const module = await compileKernels();
+  const relaxedSimd = choosesRelaxedSimd(options.relaxedSimd);
+  const module = await compileKernels(relaxedSimd);
   const provider = threads === 1 ? undefined : (options.threadProvider ?? (await platformThreads()));
   if (!provider && threads !== undefined && threads > 1) {
     throw new BackendError('BACKEND_UNAVAILABLE', 'threads may not share memory here: serve the page with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp, or ask for one thread');
   }
   const engine: Engine = {
     module,
+    relaxedSimd,
     provider,
     pool: provider && new ThreadPool(provider),
     threads: threads ?? provider?.cores ?? 1,
@@ -46,22 +62,18 @@ export async function openBackend(options: OpenOptions = {}): Promise<Backend> {
   };
 }
 
-/** (module (func (result v128) (i8x16.splat (i32.const 0)))) */
-const SIMD_PROBE = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11);
+const fromEnvironment: Readonly<Record<string, boolean>> = { 0: false, 1: true };
 
-let compiled: Promise<WebAssembly.Module> | undefined;
-
-async function compileKernels(): Promise<WebAssembly.Module> {
-  if (typeof WebAssembly === 'undefined') throw new BackendError('BACKEND_UNAVAILABLE', 'there is no WebAssembly here');
-  if (!WebAssembly.validate(SIMD_PROBE)) throw new BackendError('BACKEND_UNAVAILABLE', 'WebAssembly has no SIMD instructions here');
-  const bytes = Uint8Array.from(atob(kernels), (char) => char.charCodeAt(0));
-  if (!WebAssembly.validate(bytes)) throw new BackendError('BACKEND_UNAVAILABLE', 'WebAssembly has no shared memory here');
-  return (compiled ??= WebAssembly.compile(bytes));
+function choosesRelaxedSimd(option: OpenOptions['relaxedSimd']): boolean {
+  const asked = option ?? fromEnvironment[node?.env.WEIGHTSPEC_RELAXED_SIMD ?? ''] ?? 'auto';
+  if (asked === true && !hasRelaxedSimd()) {
+    throw new BackendError('BACKEND_UNAVAILABLE', 'WebAssembly has no relaxed SIMD here; Node 20 has it when started with --experimental-wasm-relaxed-simd');
+  }
+  return asked === 'auto' ? hasRelaxedSimd() : asked;
 }
 
 async function platformThreads(): Promise<ThreadProvider | undefined> {
-  const { process } = globalThis as { readonly process?: { readonly versions?: { readonly node?: string } } };
-  if (process?.versions?.node === undefined) return browserThreads();
+  if (!node) return browserThreads();
   // By a name that bundlers do not follow: a page has no use for the module, nor for the node:worker_threads in it.
   const nodeModule = './node/index.js';
   return ((await import(/* @vite-ignore */ nodeModule)) as { readonly nodeThreads: ThreadProvider }).nodeThreads;

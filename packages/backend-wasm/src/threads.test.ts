@@ -1,9 +1,10 @@
 import { afterAll, describe, expect, it, vi } from 'vitest';
-import type { Executable } from '@weightspec/core';
+import type { Backend, Executable } from '@weightspec/core';
 import { BackendError } from '@weightspec/kernels';
 import { openBackend, type HelperThread, type Task, type ThreadProvider } from './index.js';
 import { FAILED } from './layout.js';
 import { nodeThreads } from './node/index.js';
+import { relaxedChoices } from './testing/relaxed.js';
 import { smallCase } from './testing/small.js';
 
 const storages = ['F32', 'F16', 'BF16', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'llama2c-q8', 'lmdeploy-int8'];
@@ -11,10 +12,13 @@ const storages = ['F32', 'F16', 'BF16', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 
 const tokens = Array.from({ length: 70 }, (_, i) => (11 * i) % 70);
 
 /** By number of threads. As long as an executable lives, so do its backend's threads: what is compiled here takes turns with them. */
-const backends = await Promise.all([1, 1, 2, 3, 4].map((threads) => openBackend({ threads })));
-const { program: keptProgram, weights: keptWeights } = smallCase();
-const keepers = await Promise.all(backends.map((backend) => backend.compile(keptProgram, keptWeights)));
-afterAll(() => Promise.all(keepers.map((keeper) => keeper.dispose())));
+async function openBackends(relaxedSimd: boolean): Promise<Backend[]> {
+  const backends = await Promise.all([1, 1, 2, 3, 4].map((threads) => openBackend({ threads, relaxedSimd })));
+  const { program, weights } = smallCase();
+  const keepers = await Promise.all(backends.map((backend) => backend.compile(program, weights)));
+  afterAll(() => Promise.all(keepers.map((keeper) => keeper.dispose())));
+  return backends;
+}
 
 async function logitsOf(executable: Executable, batches: readonly number[]): Promise<Float32Array> {
   const rows: number[] = [];
@@ -27,22 +31,26 @@ async function logitsOf(executable: Executable, batches: readonly number[]): Pro
   return Float32Array.from(rows);
 }
 
-describe.each(storages)('%s: the same bits', (storage) => {
-  const { program, weights } = smallCase(storage);
-  const once = backends[1]!.compile(program, weights).then((executable) => logitsOf(executable, [70]));
+describe.each(relaxedChoices)('relaxed SIMD: %s', async (relaxedSimd) => {
+  const backends = await openBackends(relaxedSimd);
 
-  it.each([2, 3, 4])('on %i threads as on one', async (threads) => {
-    expect(await logitsOf(await backends[threads]!.compile(program, weights), [70])).toEqual(await once);
-  });
-  it('in batches of any length', async () => {
-    expect(await logitsOf(await backends[2]!.compile(program, weights), [1, 1, 1, 7, 60])).toEqual(await once);
-  });
-  it('from weights that are read at each use, or only partly held in memory', async () => {
-    for (const memoryBudgetBytes of [0, 20_000]) {
-      const executable = await backends[2]!.compile(program, weights, { memoryBudgetBytes });
-      expect(executable.placement!.some((where) => where.includes('read at each use'))).toBe(true);
-      expect(await logitsOf(executable, [70])).toEqual(await once);
-    }
+  describe.each(storages)('%s: the same bits', (storage) => {
+    const { program, weights } = smallCase(storage);
+    const once = backends[1]!.compile(program, weights).then((executable) => logitsOf(executable, [70]));
+
+    it.each([2, 3, 4])('on %i threads as on one', async (threads) => {
+      expect(await logitsOf(await backends[threads]!.compile(program, weights), [70])).toEqual(await once);
+    });
+    it('in batches of any length', async () => {
+      expect(await logitsOf(await backends[2]!.compile(program, weights), [1, 1, 1, 7, 60])).toEqual(await once);
+    });
+    it('from weights that are read at each use, or only partly held in memory', async () => {
+      for (const memoryBudgetBytes of [0, 20_000]) {
+        const executable = await backends[2]!.compile(program, weights, { memoryBudgetBytes });
+        expect(executable.placement!.some((where) => where.includes('read at each use'))).toBe(true);
+        expect(await logitsOf(executable, [70])).toEqual(await once);
+      }
+    });
   });
 });
 
@@ -70,7 +78,7 @@ describe('threads', () => {
 
   it('are as many as cores unless said otherwise, and go when the last executable does', async () => {
     const { counts, provider } = countingProvider();
-    const backend = await openBackend({ threadProvider: provider });
+    const backend = await openBackend({ threadProvider: provider, relaxedSimd: false });
     const first = await backend.compile(program, weights);
     expect(first.placement).toEqual(program.ops.map(() => 'wasm, 3 threads'));
     const second = await backend.compile(program, weights);
@@ -86,7 +94,7 @@ describe('threads', () => {
   });
   it('that cannot start are done without, unless their number was asked for (BACKEND_FAILED)', async () => {
     const { counts, provider } = countingProvider(() => ({ start: () => Promise.reject(new Error('no more threads')) }));
-    const executable = await (await openBackend({ threadProvider: provider })).compile(program, weights);
+    const executable = await (await openBackend({ threadProvider: provider, relaxedSimd: false })).compile(program, weights);
     expect(executable.placement![0]).toBe('wasm, 1 thread');
     expect((await executable.run([1], 0)).every(Number.isFinite)).toBe(true);
     await executable.dispose();

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import type { Backend } from '@weightspec/core';
 import { BackendError } from '@weightspec/kernels';
 import type { Terminal } from './terminal.js';
@@ -26,12 +27,18 @@ interface BackendRow {
 const rows: readonly BackendRow[] = [
   { id: 'native', open: async ({ threads, exact, repack }) => (await import('@weightspec/backend-native')).openBackend({ threads, ...(exact && { activations: 'f32' }), ...(repack === false && { repackBudgetBytes: 0 }) }), threads: true, automatic: 'always' },
   // Always multiplies weights of Q types in integers.
-  { id: 'wasm', open: async ({ threads }) => (await import('@weightspec/backend-wasm')).openBackend({ threads }), threads: true, automatic: 'inexact' },
+  { id: 'wasm', open: openWasm, threads: true, automatic: 'inexact' },
   { id: 'webgpu', open: async () => (await import('@weightspec/backend-webgpu')).openBackend(), threads: false, automatic: 'never' },
   { id: 'reference', open: async () => (await import('@weightspec/kernels')).referenceBackend, threads: false, automatic: 'always' },
 ];
 
 export const backendIds: readonly string[] = rows.map(({ id }) => id);
+
+async function openWasm({ threads }: OpenOptions): Promise<Backend> {
+  // Node 20 has relaxed SIMD behind a flag, which counts for modules that are compiled from here on; later ones have it without.
+  if (process.versions.node.startsWith('20.')) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  return (await import('@weightspec/backend-wasm')).openBackend({ threads });
+}
 
 /** The backend asked for. Throws BackendError (BACKEND_UNAVAILABLE) rather than take another one in its place. */
 export async function chooseBackend({ backend: asked, threads, exact, repack }: BackendChoice, terminal: Terminal): Promise<Backend> {

@@ -4,7 +4,7 @@
  */
 import { KV_BLOCK_POSITIONS, KV_LAYER_BYTES, KV_TABLE, POSITION, ROWS } from '../layout';
 import { dotF32 } from './dot-floats';
-import { exp4, sum4 } from './floats';
+import { addProduct, exp4, sum4 } from './floats';
 import { address, argument, shareOf, takePiece } from './step';
 
 /** Keys of `kvHead` in block `block`; values are `KV_LAYER_BYTES / 2` further. */
@@ -104,10 +104,10 @@ function mixValues16(out: usize, layer: i32, kvHead: i32, headDim: i32, position
     let value = valuesAt(block, layer, kvHead, headDim, d);
     for (let i = first, end = min<i32>(first + blockPositions, positions); i < end; i++, value += <usize>headDim << 2) {
       const weight = v128.load_splat<f32>(weights + (<usize>i << 2));
-      a = f32x4.add(a, f32x4.mul(weight, v128.load(value)));
-      b = f32x4.add(b, f32x4.mul(weight, v128.load(value, 16)));
-      c = f32x4.add(c, f32x4.mul(weight, v128.load(value, 32)));
-      e = f32x4.add(e, f32x4.mul(weight, v128.load(value, 48)));
+      a = addProduct(a, weight, v128.load(value));
+      b = addProduct(b, weight, v128.load(value, 16));
+      c = addProduct(c, weight, v128.load(value, 32));
+      e = addProduct(e, weight, v128.load(value, 48));
     }
   }
   const factor = f32x4.splat(inverse);
@@ -124,7 +124,7 @@ function mixValues4(out: usize, layer: i32, kvHead: i32, headDim: i32, positions
   for (let first = 0, block = 0; first < positions; first += blockPositions, block++) {
     let value = valuesAt(block, layer, kvHead, headDim, d);
     for (let i = first, end = min<i32>(first + blockPositions, positions); i < end; i++, value += <usize>headDim << 2) {
-      sum = f32x4.add(sum, f32x4.mul(v128.load_splat<f32>(weights + (<usize>i << 2)), v128.load(value)));
+      sum = addProduct(sum, v128.load_splat<f32>(weights + (<usize>i << 2)), v128.load(value));
     }
   }
   v128.store(out + (<usize>d << 2), f32x4.mul(sum, f32x4.splat(inverse)));

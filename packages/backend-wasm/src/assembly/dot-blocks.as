@@ -3,7 +3,8 @@
  * What comes out for a row does not depend on the other three, and sums of integers not on their order.
  */
 import { BLOCK_INFO_BYTES } from '../layout';
-import { floatsOfHalves, integerSums4 } from './floats';
+import { byteSums, fiveBitSums, integerSums4, nibbleSums } from './block-sums';
+import { floatsOfHalves } from './floats';
 
 /** The f16 at four addresses as f32. */
 @inline
@@ -22,23 +23,12 @@ function addScaled(sum: v128, integers: v128, scales: v128, info: usize): v128 {
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(integers), f32x4.mul(scales, v128.load_splat<f32>(info))));
 }
 
-@inline
-function dot32(a: v128, b: v128, c: v128, d: v128, x0: v128, x1: v128, x2: v128, x3: v128): v128 {
-  return i32x4.add(i32x4.add(i32x4.dot_i16x8_s(a, x0), i32x4.dot_i16x8_s(b, x1)), i32x4.add(i32x4.dot_i16x8_s(c, x2), i32x4.dot_i16x8_s(d, x3)));
-}
-
-@inline
-function dotCodes(w: usize, x0: v128, x1: v128, x2: v128, x3: v128): v128 {
-  return dot32(v128.load_ext<i8>(w), v128.load_ext<i8>(w, 8), v128.load_ext<i8>(w, 16), v128.load_ext<i8>(w, 24), x0, x1, x2, x3);
-}
-
-/** Blocks: f16 scale, 32 int8. x in natural order. */
+/** Blocks: f16 scale, 32 int8. */
 export function dotQ8_0(w0: usize, w1: usize, w2: usize, w3: usize, x: usize, columns: i32): v128 {
   let sum = f32x4.splat(0);
   let info = x + (<usize>columns << 1);
   for (const end = info; x < end; x += 64) {
-    const x0 = v128.load(x), x1 = v128.load(x, 16), x2 = v128.load(x, 32), x3 = v128.load(x, 48);
-    const integers = integerSums4(dotCodes(w0 + 2, x0, x1, x2, x3), dotCodes(w1 + 2, x0, x1, x2, x3), dotCodes(w2 + 2, x0, x1, x2, x3), dotCodes(w3 + 2, x0, x1, x2, x3));
+    const integers = byteSums(w0 + 2, w1 + 2, w2 + 2, w3 + 2, x);
     sum = addScaled(sum, integers, scales4(w0, w1, w2, w3), info);
     w0 += 34;
     w1 += 34;
@@ -49,21 +39,12 @@ export function dotQ8_0(w0: usize, w1: usize, w2: usize, w3: usize, x: usize, co
   return sum;
 }
 
-/** 16 bytes of two nibbles each, taken as eight i16 of four: what ORDER_NIBBLES sorts x for. */
-@inline
-function dotNibbles(w: usize, x0: v128, x1: v128, x2: v128, x3: v128): v128 {
-  const codes = v128.load(w);
-  const mask = i16x8.splat(15);
-  return dot32(v128.and(codes, mask), v128.and(i16x8.shr_u(codes, 4), mask), v128.and(i16x8.shr_u(codes, 8), mask), i16x8.shr_u(codes, 12), x0, x1, x2, x3);
-}
-
 /** Blocks: f16 scale, 32 nibbles that count from −8. */
 export function dotQ4_0(w0: usize, w1: usize, w2: usize, w3: usize, x: usize, columns: i32): v128 {
   let sum = f32x4.splat(0);
   let info = x + (<usize>columns << 1);
   for (const end = info; x < end; x += 64) {
-    const x0 = v128.load(x), x1 = v128.load(x, 16), x2 = v128.load(x, 32), x3 = v128.load(x, 48);
-    const integers = integerSums4(dotNibbles(w0 + 2, x0, x1, x2, x3), dotNibbles(w1 + 2, x0, x1, x2, x3), dotNibbles(w2 + 2, x0, x1, x2, x3), dotNibbles(w3 + 2, x0, x1, x2, x3));
+    const integers = nibbleSums(w0 + 2, w1 + 2, w2 + 2, w3 + 2, x);
     const offset = i32x4.shl(v128.load_splat<u32>(info + 4), 3);
     sum = addScaled(sum, i32x4.sub(integers, offset), scales4(w0, w1, w2, w3), info);
     w0 += 18;
@@ -80,8 +61,7 @@ export function dotQ4_1(w0: usize, w1: usize, w2: usize, w3: usize, x: usize, co
   let sum = f32x4.splat(0);
   let info = x + (<usize>columns << 1);
   for (const end = info; x < end; x += 64) {
-    const x0 = v128.load(x), x1 = v128.load(x, 16), x2 = v128.load(x, 32), x3 = v128.load(x, 48);
-    const integers = integerSums4(dotNibbles(w0 + 4, x0, x1, x2, x3), dotNibbles(w1 + 4, x0, x1, x2, x3), dotNibbles(w2 + 4, x0, x1, x2, x3), dotNibbles(w3 + 4, x0, x1, x2, x3));
+    const integers = nibbleSums(w0 + 4, w1 + 4, w2 + 4, w3 + 4, x);
     sum = addScaled(sum, integers, scales4(w0, w1, w2, w3), info);
     sum = f32x4.add(sum, f32x4.mul(scales4(w0 + 2, w1 + 2, w2 + 2, w3 + 2), v128.load_splat<f32>(info + 8)));
     w0 += 20;
@@ -93,37 +73,12 @@ export function dotQ4_1(w0: usize, w1: usize, w2: usize, w3: usize, x: usize, co
   return sum;
 }
 
-/** Bits of `bits` that `select` picks, one a lane, as 16 or 0. */
-@inline
-function sixteens(bits: v128, select: v128): v128 {
-  return v128.and(i16x8.eq(v128.and(bits, select), select), i16x8.splat(16));
-}
-
-/** As dotNibbles, with the fifth bits of the codes in 4 bytes before the nibbles. */
-@inline
-function dotFiveBits(w: usize, x0: v128, x1: v128, x2: v128, x3: v128): v128 {
-  const codes = v128.load(w, 4);
-  const low = v128.load_splat<u16>(w);
-  const high = v128.load_splat<u16>(w + 2);
-  const mask = i16x8.splat(15);
-  const even = i16x8(1, 4, 16, 64, 256, 1024, 4096, 16384);
-  const odd = i16x8(2, 8, 32, 128, 512, 2048, 8192, -32768);
-  return dot32(
-    v128.or(v128.and(codes, mask), sixteens(low, even)),
-    v128.or(v128.and(i16x8.shr_u(codes, 4), mask), sixteens(high, even)),
-    v128.or(v128.and(i16x8.shr_u(codes, 8), mask), sixteens(low, odd)),
-    v128.or(i16x8.shr_u(codes, 12), sixteens(high, odd)),
-    x0, x1, x2, x3,
-  );
-}
-
 /** Blocks: f16 scale, 32 fifth bits, 32 nibbles; codes count from −16. */
 export function dotQ5_0(w0: usize, w1: usize, w2: usize, w3: usize, x: usize, columns: i32): v128 {
   let sum = f32x4.splat(0);
   let info = x + (<usize>columns << 1);
   for (const end = info; x < end; x += 64) {
-    const x0 = v128.load(x), x1 = v128.load(x, 16), x2 = v128.load(x, 32), x3 = v128.load(x, 48);
-    const integers = integerSums4(dotFiveBits(w0 + 2, x0, x1, x2, x3), dotFiveBits(w1 + 2, x0, x1, x2, x3), dotFiveBits(w2 + 2, x0, x1, x2, x3), dotFiveBits(w3 + 2, x0, x1, x2, x3));
+    const integers = fiveBitSums(w0 + 2, w1 + 2, w2 + 2, w3 + 2, x);
     const offset = i32x4.shl(v128.load_splat<u32>(info + 4), 4);
     sum = addScaled(sum, i32x4.sub(integers, offset), scales4(w0, w1, w2, w3), info);
     w0 += 22;
@@ -140,8 +95,7 @@ export function dotQ5_1(w0: usize, w1: usize, w2: usize, w3: usize, x: usize, co
   let sum = f32x4.splat(0);
   let info = x + (<usize>columns << 1);
   for (const end = info; x < end; x += 64) {
-    const x0 = v128.load(x), x1 = v128.load(x, 16), x2 = v128.load(x, 32), x3 = v128.load(x, 48);
-    const integers = integerSums4(dotFiveBits(w0 + 4, x0, x1, x2, x3), dotFiveBits(w1 + 4, x0, x1, x2, x3), dotFiveBits(w2 + 4, x0, x1, x2, x3), dotFiveBits(w3 + 4, x0, x1, x2, x3));
+    const integers = fiveBitSums(w0 + 4, w1 + 4, w2 + 4, w3 + 4, x);
     sum = addScaled(sum, integers, scales4(w0, w1, w2, w3), info);
     sum = f32x4.add(sum, f32x4.mul(scales4(w0 + 2, w1 + 2, w2 + 2, w3 + 2), v128.load_splat<f32>(info + 8)));
     w0 += 24;

@@ -2,12 +2,7 @@
  * Four rows of a matrix times one row of f32 activations: [w0·x, w1·x, w2·x, w3·x]. Four at once, because x is loaded once for all,
  * no sum waits for another, and four streams hide the latency of memory. What comes out for a row does not depend on the other three.
  */
-import { floatsOfHalves, sums4 } from './floats';
-
-@inline
-function addProduct(sum: v128, a: v128, b: v128): v128 {
-  return f32x4.add(sum, f32x4.mul(a, b));
-}
+import { addProduct, floatsOfHalves, sums4 } from './floats';
 
 export function dotF32(w0: usize, w1: usize, w2: usize, w3: usize, x: usize, columns: i32): v128 {
   let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;

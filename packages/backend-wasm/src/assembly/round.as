@@ -4,7 +4,8 @@
  *   in blocks   32 elements share the scale max|x| / 127, an f32 that is not rounded further; codes half to even
  *   in rows     one scale a token, half away from zero, as LMDeploy has it (specs/smoothquant#S-4.2)
  */
-import { BLOCK_INFO_BYTES, ORDER_NIBBLES, ROWS } from '../layout';
+import { BLOCK_INFO_BYTES, ROWS } from '../layout';
+import { storeCodes } from './block-sums';
 import { address, argument, shareOf } from './step';
 
 @inline
@@ -37,18 +38,7 @@ function roundBlock(x: usize, codes: usize, info: usize, order: i32): void {
   const b = codes8(x + 32, factor);
   const c = codes8(x + 64, factor);
   const d = codes8(x + 96, factor);
-  if (order == ORDER_NIBBLES) {
-    // Elements 0, 2 … 14; 16, 18 … 30; 1, 3 … 15; 17, 19 … 31.
-    v128.store(codes, v128.shuffle<i16>(a, b, 0, 2, 4, 6, 8, 10, 12, 14));
-    v128.store(codes, v128.shuffle<i16>(c, d, 0, 2, 4, 6, 8, 10, 12, 14), 16);
-    v128.store(codes, v128.shuffle<i16>(a, b, 1, 3, 5, 7, 9, 11, 13, 15), 32);
-    v128.store(codes, v128.shuffle<i16>(c, d, 1, 3, 5, 7, 9, 11, 13, 15), 48);
-  } else {
-    v128.store(codes, a);
-    v128.store(codes, b, 16);
-    v128.store(codes, c, 32);
-    v128.store(codes, d, 48);
-  }
+  storeCodes(codes, order, a, b, c, d);
   const quads = i32x4.dot_i16x8_s(i16x8.add(i16x8.add(a, b), i16x8.add(c, d)), i16x8.splat(1));
   const sum = i32x4.extract_lane(quads, 0) + i32x4.extract_lane(quads, 1) + i32x4.extract_lane(quads, 2) + i32x4.extract_lane(quads, 3);
   store<f32>(info, scale);

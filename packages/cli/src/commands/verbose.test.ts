@@ -1,6 +1,6 @@
 /** `run` on a named backend, and what --verbose says of it, with the model that adds. */
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { main } from '../main.js';
 
 async function weightspec(...argv: string[]) {
@@ -12,12 +12,16 @@ async function weightspec(...argv: string[]) {
 const model = fileURLToPath(new URL('../../../../fixtures/golden/addition', import.meta.url));
 const OPS = ['embed', 'rmsnorm', 'matmul', 'rope', 'attention', 'swiglu', 'add'];
 
+afterEach(() => vi.unstubAllEnvs());
+
 describe('run --verbose', () => {
   it.each([
-    ['wasm on two threads', ['--backend', 'wasm', '--threads', '2'], 'wasm, 2 threads'],
-    ['wasm on one thread', ['--backend', 'wasm', '--threads', '1'], 'wasm, 1 thread'],
-    ['reference', ['--backend', 'reference'], 'reference'],
-  ])('%s: every op runs there, and the sum is right', async (_, options, where) => {
+    ['wasm on two threads', ['--backend', 'wasm', '--threads', '2'], {}, 'wasm, 2 threads, relaxed SIMD'],
+    ['wasm on one thread', ['--backend', 'wasm', '--threads', '1'], {}, 'wasm, 1 thread, relaxed SIMD'],
+    ['wasm without relaxed SIMD', ['--backend', 'wasm', '--threads', '1'], { WEIGHTSPEC_RELAXED_SIMD: '0' }, 'wasm, 1 thread'],
+    ['reference', ['--backend', 'reference'], {}, 'reference'],
+  ])('%s: every op runs there, and the sum is right', async (_, options, environment, where) => {
+    for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
     const { code, stdout, stderr } = await weightspec('run', model, '-p', '17+25=', '--verbose', ...options);
     expect({ code, stdout }).toEqual({ code: 0, stdout: '17+25=42\n' });
     const lines = Array.from(stderr.matchAll(/^(\w+)(?: by .*)? × \d+: (.*)$/gm), ([, op, backend]) => ({ op, backend }));
