@@ -43,7 +43,9 @@ export function declarationsFromJava(className, java, ksy) {
   const classes = classesOf(java);
   const optional = new Set(optionalsOf(ksy, className));
   const imported = new Set();
+  const enums = new Set(Array.from(java.matchAll(/^ *public enum (\w+) {/gm), ([, name]) => name));
   const typeOf = (type, from) => {
+    if (enums.has(type)) return 'number';
     const list = /^(?:List|ArrayList)<(.*)>$/.exec(type);
     if (list) return `readonly ${typeOf(list[1], from)}[]`;
     if (primitives[type]) return primitives[type];

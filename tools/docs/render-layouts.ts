@@ -7,7 +7,8 @@ import { load as parseYaml } from 'js-yaml';
 
 interface Attribute {
   readonly id: string;
-  readonly type?: string;
+  readonly type?: string | { readonly 'switch-on': string; readonly cases: Readonly<Record<string, string>> };
+  readonly terminator?: number;
   readonly size?: number | string;
   readonly contents?: unknown;
   readonly repeat?: string;
@@ -18,6 +19,7 @@ interface Structure {
   readonly meta?: { readonly imports?: readonly string[] };
   readonly seq?: readonly Attribute[];
   readonly types?: Readonly<Record<string, Structure>>;
+  readonly enums?: Readonly<Record<string, Readonly<Record<number, string>>>>;
 }
 
 /** A field and its size: a primitive type of Kaitai Struct, a number of bytes, or the field that holds that number. */
@@ -38,7 +40,7 @@ const records: readonly string[] = [
 function fieldsOf({ seq = [] }: Structure, types: Readonly<Record<string, Structure>>): LayoutField[] {
   const fields: LayoutField[] = [];
   for (const { id, type, size, contents, repeat, if: condition } of seq) {
-    if (repeat !== undefined || condition !== undefined) break;
+    if (repeat !== undefined || condition !== undefined || typeof type === 'object') break;
     const bytes = size ?? (typeof contents === 'string' ? contents.length : undefined);
     if (bytes !== undefined) fields.push([id, typeof bytes === 'string' && /^\d+$/.test(bytes) ? Number(bytes) : bytes]);
     else if (/^[usf][1248]$/.test(type ?? '')) fields.push([id, type!]);
@@ -63,9 +65,31 @@ export function layoutRecords(specs: URL): Readonly<Record<string, readonly Layo
   }));
 }
 
+/** An opcode of a pickle: its name in CPython, and the form of its argument if it has one. */
+type Opcode = readonly [code: number, name: string, argument?: string];
+
+/** `u1` for a number, `u4 bytes` for bytes behind their count, `line`, `two lines`. */
+function argumentOf({ seq = [] }: Structure): string {
+  const [first] = seq;
+  if (first?.terminator !== undefined) return seq.length === 2 ? 'two lines' : 'line';
+  if (typeof first?.type !== 'string') throw new Error('an argument of an opcode begins with no number');
+  return `${first.type}${seq.length === 2 ? ' bytes' : ''}`;
+}
+
+function pickleOpcodes(specs: URL): readonly Opcode[] {
+  const { types = {}, enums = {} } = read(specs, 'torch_pickle');
+  const argument = types.opcode?.seq?.find(({ id }) => id === 'argument')?.type;
+  const cases = typeof argument === 'object' ? argument.cases : {};
+  return Object.entries(enums.code ?? {}).map(([code, name]) => {
+    const type = cases[`code::${name}`];
+    return [Number(code), name.toUpperCase(), ...(type === undefined ? [] : [argumentOf(types[type]!)])] as unknown as Opcode;
+  });
+}
+
 /** packages/formats/src/fields/layouts.ts. */
 export function renderLayouts(specs: URL): string {
   const field = ([name, size]: LayoutField): string => `['${name}', ${typeof size === 'number' ? size : `'${size}'`}]`;
+  const opcode = ([code, name, argument]: Opcode): string => `  0x${code.toString(16)}: ['${name}'${argument === undefined ? '' : `, '${argument}'`}],`;
   const rows = Object.entries(layoutRecords(specs)).map(([record, fields]) => `  ${record.includes('.') ? `'${record}'` : record}: [${fields.map(field).join(', ')}],`);
   return `/**
  * The fixed records of the formats, field by field. Generated from specs/ by \`npm run docs\`; do not edit.
@@ -76,5 +100,13 @@ ${rows.join('\n')}
 } as const satisfies Readonly<Record<string, readonly (readonly [name: string, size: number | string])[]>>;
 
 export type LayoutName = keyof typeof layouts;
+
+/** The form of an opcode's argument: a number, bytes behind their count, or lines. */
+export type OpcodeArgument = \`\${'u1' | 'u4' | 'u8' | 's4'} bytes\` | 'u1' | 'u2' | 'u4' | 'u8' | 's4' | 'f8be' | 'line' | 'two lines';
+
+/** The opcodes of a pickle by their byte: name and argument. */
+export const opcodes: Readonly<Record<number, readonly [name: string, argument?: OpcodeArgument]>> = {
+${pickleOpcodes(specs).map(opcode).join('\n')}
+};
 `;
 }

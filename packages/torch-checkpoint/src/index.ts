@@ -20,6 +20,7 @@ export const torchCheckpoint: Format = {
 };
 
 export { torchCodes } from './codes.js';
+export { legacyStorages, type LegacyStorage } from './legacy.js';
 export { limits as torchLimits } from './limits.js';
 export type { TorchTensorInfo } from './tensor.js';
 export { writeTorch, type Flavor as TorchFlavor, type TorchWriteOptions } from './write.js';

@@ -105,9 +105,15 @@ function keysOf({ value, range }: { value: Value; range: ByteRange }, storages: 
   return keys;
 }
 
-/** Clause L-1.5: the counts must be those of the pickle, and the data end with the file. */
-async function locate({ keys, storages, dataOffset }: Pickles, source: ByteSource): Promise<Map<string, { storage: Storage; location: TensorLocation }>> {
-  const places: { storage: Storage; countOffset: number; location: TensorLocation }[] = [];
+interface StoragePlace {
+  readonly storage: Storage;
+  readonly countOffset: number;
+  readonly location: TensorLocation;
+}
+
+/** Where the pickles say that the storages are, and where the last one ends. */
+function placesOf({ keys, storages, dataOffset }: Pickles, source: ByteSource): { readonly places: readonly StoragePlace[]; readonly end: number } {
+  const places: StoragePlace[] = [];
   let position = dataOffset;
   for (const key of keys) {
     const storage = storages.get(key)!;
@@ -115,6 +121,30 @@ async function locate({ keys, storages, dataOffset }: Pickles, source: ByteSourc
     places.push({ storage, countOffset: position, location: { source, offset: position + COUNT_BYTES, length } });
     position += COUNT_BYTES + length;
   }
+  return { places, end: position };
+}
+
+export interface LegacyStorage {
+  readonly key: string;
+  /** Of the u64 element count. Either range may lie behind the end of a file that is cut. */
+  readonly countRange: ByteRange;
+  readonly dataRange: ByteRange;
+}
+
+/** Where the storages of a legacy stream are by its pickles, whatever stands there. None when the pickles cannot be read. Throws on I/O faults. */
+export async function legacyStorages(source: ByteSource): Promise<readonly LegacyStorage[]> {
+  try {
+    const { places } = placesOf(await readPickles(source), source);
+    return places.map(({ storage: { key }, countOffset, location: { offset, length } }) => ({ key, countRange: [countOffset, offset], dataRange: [offset, offset + length] }));
+  } catch (error) {
+    if (error instanceof DiagnosticError) return [];
+    throw error;
+  }
+}
+
+/** Clause L-1.5: the counts must be those of the pickle, and the data end with the file. */
+async function locate(pickles: Pickles, source: ByteSource): Promise<Map<string, { storage: Storage; location: TensorLocation }>> {
+  const { places, end: position } = placesOf(pickles, source);
   for (let i = 0; i < places.length; i += BATCH) {
     const batch = places.slice(i, i + BATCH).filter(({ countOffset }) => countOffset + COUNT_BYTES <= source.size);
     const counts = await Promise.all(batch.map(({ countOffset }) => source.read(countOffset, COUNT_BYTES)));

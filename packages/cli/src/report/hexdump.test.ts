@@ -50,12 +50,23 @@ describe('names over the bytes', () => {
       '                                   ^^',
     ]);
   });
+  it('say what begins with a field', () => {
+    const [names] = texts(hexFrame(counting(16), 0, [0, 1], 16, [{ name: 'PROTO 2', record: 'sys_info', begins: 'sys_info', byteRange: [4, 6] }]));
+    expect(names).toBe('                      sys_info: PROTO 2');
+  });
+  it('leave out those that would crowd out a marked one', () => {
+    const crowd = fields(...Array.from({ length: 8 }, (_, index) => [`OPCODE_${index}`, index, index + 1] as const));
+    const named = (at: number) => texts(hexFrame(counting(16), 0, [at, at + 1], 16, crowd)).join('\n').match(/OPCODE_\d/g) ?? ([] as const);
+    expect(Array.from({ length: 8 }, (_, index) => [...named(index)].includes(`OPCODE_${index}`))).toEqual(Array.from({ length: 8 }, () => true));
+    expect(named(15).length).toBeGreaterThanOrEqual(4);
+    expect(named(15).length).toBeLessThan(8);
+  });
   it('never cover one another, whatever the fields are', () => {
     const sizes = array(tuple(integer({ min: 1, max: 5 }), integer({ min: 1, max: 30 })), { maxLength: 16 });
     expect(() => assert(property(sizes, (chosen) => {
       let end = 0;
       const named = chosen.map(([bytes, letters], index) => ({ name: String.fromCharCode(0x61 + index).repeat(letters), byteRange: [end, (end += bytes)] as const }));
-      const lines = hexFrame(counting(16), 0, [0, 1], 16, named).lines.filter(({ kind }) => kind === 'names').map(({ text }) => text);
+      const lines = hexFrame(counting(16), 0, [15, 16], 16, named).lines.filter(({ kind }) => kind === 'names').map(({ text }) => text);
       return named.filter((field) => field.byteRange[0] < 16).every(({ name, byteRange: [start] }) => {
         const column = 10 + 3 * start + (start >= 8 ? 1 : 0);
         const line = lines.findIndex((text) => text.slice(column).startsWith(name));

@@ -50,22 +50,33 @@ const maxNameLength = 44;
 interface Label {
   readonly column: number;
   readonly text: string;
+  readonly isMarked: boolean;
 }
 
-function labelsOf(fields: readonly Field[], rowStart: number, rowEnd: number, isFirstRow: boolean, digits: number): Label[] {
-  return fields.flatMap(({ name, byteRange: [start, end] }) => {
+function labelsOf(fields: readonly Field[], rowStart: number, rowEnd: number, isFirstRow: boolean, digits: number, [from, to]: ByteRange): Label[] {
+  return fields.flatMap(({ name, begins, byteRange: [start, end] }) => {
     if (start >= rowEnd || end <= rowStart) return [];
     // A field that goes on from the row above is named there.
     if (start < rowStart && !isFirstRow) return [];
-    const spelled = visible(name);
+    const spelled = visible(begins === undefined ? name : `${begins}: ${name}`);
     const short = spelled.length > maxNameLength ? `${spelled.slice(0, maxNameLength - 1)}…` : spelled;
-    return [{ column: columnOf(Math.max(start, rowStart) - rowStart, digits), text: start < rowStart ? `…${short}` : short }];
+    return [{ column: columnOf(Math.max(start, rowStart) - rowStart, digits), text: start < rowStart ? `…${short}` : short, isMarked: start < to && end > from }];
   });
 }
 
-/** Each name begins over the first byte of its field; one that would run into the next stands higher, with a line down to its byte. */
+/** Names that crowd out a marked one are left out instead. */
 function nameLines(labels: readonly Label[]): FrameLine[] {
+  const { levels, leftOut } = placed(labels);
+  const crowdedOut = leftOut.find(({ isMarked }) => isMarked);
+  const next = crowdedOut && labels.find(({ column, isMarked }) => !isMarked && column > crowdedOut.column);
+  if (next) return nameLines(labels.filter((label) => label !== next));
+  return levels.toReversed().map((cells) => ({ kind: 'names', text: Array.from(cells, (character) => character ?? ' ').join('') }));
+}
+
+/** Each name begins over the first byte of its field; one that would run into the next stands higher, with a line down to its byte. */
+function placed(labels: readonly Label[]): { readonly levels: readonly (readonly string[])[]; readonly leftOut: readonly Label[] } {
   const levels: string[][] = [];
+  const leftOut: Label[] = [];
   const isFree = (level: number, from: number, to: number): boolean => {
     const cells = levels[level] ?? [];
     for (let column = from; column < to; column += 1) if ((cells[column] ?? ' ') !== ' ') return false;
@@ -76,14 +87,18 @@ function nameLines(labels: readonly Label[]): FrameLine[] {
     Array.from(text).forEach((character, index) => (cells[column + index] = character));
   };
   // From the right, so that whatever a line down has to pass is placed already.
-  for (const { column, text } of labels.toReversed()) {
+  for (const label of labels.toReversed()) {
+    const { column, text } = label;
     let level = 0;
     while (level < maxNameLines && !isFree(level, column, column + text.length + 1)) level += 1;
-    if (level === maxNameLines) continue;
+    if (level === maxNameLines) {
+      leftOut.push(label);
+      continue;
+    }
     put(level, column, text);
     for (let below = 0; below < level; below += 1) put(below, column, '|');
   }
-  return levels.toReversed().map((cells) => ({ kind: 'names', text: Array.from(cells, (character) => character ?? ' ').join('') }));
+  return { levels, leftOut };
 }
 
 /**
@@ -96,7 +111,7 @@ export function hexFrame(bytes: Uint8Array, offset: number, range: ByteRange, fi
   const lines: FrameLine[] = [];
   for (let at = 0; at < bytes.length; at += bytesPerRow) {
     const row = bytes.subarray(at, at + bytesPerRow);
-    lines.push(...nameLines(labelsOf(fields, offset + at, offset + at + row.length, at === 0, digits)), ...rowAndMarks(row, offset + at, range, digits));
+    lines.push(...nameLines(labelsOf(fields, offset + at, offset + at + row.length, at === 0, digits, range)), ...rowAndMarks(row, offset + at, range, digits));
   }
   const shownEnd = offset + bytes.length;
   if (end > shownEnd) lines.push({ kind: 'more', text: `${' '.repeat(digits)}  … and ${end - shownEnd} more bytes, up to ${end}` });

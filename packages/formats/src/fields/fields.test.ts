@@ -1,11 +1,14 @@
 import { createRequire } from 'node:module';
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, readdirSync } from 'node:fs';
 import { compileFunction } from 'node:vm';
 import { array, assert, asyncProperty, constantFrom, nat, tuple } from 'fast-check';
 import { load as parseYaml } from 'js-yaml';
 import { describe, expect, it } from 'vitest';
 import { memorySource } from '@weightspec/io';
 import { fieldMap, type Field } from './index.js';
+import { opcodes } from './layouts.js';
+import { pickleNamer } from './pickle.js';
 
 const fixture = (path: string): Uint8Array => new Uint8Array(readFileSync(new URL(`../../../../fixtures/${path}`, import.meta.url)));
 const fieldsIn = async (bytes: Uint8Array, from = 0, to = bytes.length): Promise<readonly Field[]> => (await fieldMap(memorySource(bytes, 'model.bin'))).at([from, to]);
@@ -117,6 +120,95 @@ describe('fieldMap, against the parsers made from the specifications', () => {
   });
 });
 
+describe('fieldMap, of pickles', () => {
+  const torchFixtures = ['valid', 'invalid', 'ambiguous'].flatMap((folder) => readdirSync(new URL(`../../../../fixtures/torch-checkpoint/${folder}/`, import.meta.url)).filter((name) => name.endsWith('.pth')).map((name) => `torch-checkpoint/${folder}/${name}`));
+  /** Opcodes of the pickle in `bytes` by the generated parser, until it can go no further. */
+  const kaitaiOpcodes = async (bytes: Uint8Array, at: number): Promise<string[]> => {
+    const Parser = await pickleParser();
+    const root = new Parser(new (KaitaiStream as new (buffer: ArrayBuffer) => unknown)(bytes.slice().buffer));
+    try {
+      root['_read']();
+    } catch {
+      // Damaged, or cut: what was read until then counts.
+    }
+    const names = Object.entries((Parser as unknown as { readonly Code: Readonly<Record<string, number>> }).Code).filter(([, code]) => typeof code === 'number');
+    const places = (root['_debug']?.opcodes as unknown as { readonly arr?: readonly { readonly start: number; readonly end: number }[] } | undefined)?.arr ?? [];
+    return (root.opcodes as readonly { readonly code: number }[] | undefined ?? []).map(({ code }, index) => `${names.find(([, one]) => one === code)?.[0]} ${at + places[index]!.start}-${at + places[index]!.end}`).filter((opcode) => !opcode.endsWith('NaN'));
+  };
+  let loading: ReturnType<typeof debugParser> | undefined;
+  const pickleParser = () => (loading ??= debugParser('torch-checkpoint', 'torch_pickle'));
+  const opcodesOf = (fields: readonly Field[], record: RegExp) => fields.filter((field) => record.test(field.record ?? '')).map(({ name, byteRange: [start, end] }) => `${name.split(' ')[0]} ${start}-${end}`);
+
+  it('names every opcode of data.pkl, as the parser made from torch_pickle.ksy does', async () => {
+    let seen = 0;
+    for (const path of torchFixtures) {
+      const bytes = fixture(path);
+      const ours = (await fieldsIn(bytes)).filter(({ record = '', name }) => /^[^/ ]+\/data\.pkl$/.test(record) && name !== 'data descriptor' && name !== 'no opcode');
+      const [first, last] = [ours[0], ours.at(-1)];
+      if (!first || !last) continue;
+      const kaitai = await kaitaiOpcodes(bytes.subarray(first.byteRange[0], last.byteRange[1]), first.byteRange[0]);
+      // An argument that is cut off is named all the same.
+      expect([path, opcodesOf(ours, /./).slice(0, kaitai.length)]).toEqual([path, kaitai]);
+      expect(ours.length - kaitai.length).toBeLessThanOrEqual(1);
+      seen += kaitai.length;
+    }
+    expect(seen).toBeGreaterThan(1500);
+  });
+  it('names the five pickles and the storages of a legacy stream', async () => {
+    const bytes = fixture('torch-checkpoint/valid/legacy.pth');
+    const fields = await fieldsIn(bytes);
+    const records = ['magic number', 'protocol version', 'sys_info', 'pickle', 'storage keys'];
+    let at = 0;
+    for (const record of records) {
+      const kaitai = await kaitaiOpcodes(bytes.subarray(at), at);
+      expect(opcodesOf(fields, new RegExp(`^${record}$`))).toEqual(kaitai);
+      expect(fields.find(({ byteRange }) => byteRange[0] === at)).toMatchObject({ begins: record, name: 'PROTO 2' });
+      at = Number(/-(\d+)$/.exec(kaitai.at(-1) ?? '')?.[1]);
+    }
+    expect(fields.slice(0, 2).map(({ name }) => name)).toEqual(['PROTO 2', 'LONG1 119547037146038801333356']);
+    expect(fields.filter(({ byteRange }) => byteRange[0] >= at).map(({ name, begins = '' }) => `${begins}|${name}`).slice(0, 2)).toEqual(['storage 0|num_elements', '|w']);
+    // Nothing is left without a name.
+    expect(fields.reduce((end, { byteRange }) => (byteRange[0] === end ? byteRange[1] : -1), 0)).toBe(bytes.length);
+  });
+  it('names the storages where the pickles put them, when the counts disagree', async () => {
+    const bytes = fixture('torch-checkpoint/invalid/legacy-count.pth');
+    expect(spelled(await fieldsIn(bytes, 271, bytes.length))).toEqual(['num_elements 271-279', 'data 279-295']);
+  });
+  it('shows arguments: text, numbers, names, and how long the rest is', async () => {
+    const names = async (path: string) => (await fieldsIn(fixture(path))).filter(({ record = '' }) => record.endsWith('data.pkl')).map(({ name }) => name);
+    expect(await names('torch-checkpoint/invalid/global-os.pth')).toEqual(expect.arrayContaining(['PROTO 2', 'GLOBAL os system', 'BINUNICODE "true"', 'TUPLE1', 'REDUCE', 'STOP']));
+    expect(await names('torch-checkpoint/valid/plain.pth')).toEqual(expect.arrayContaining(['GLOBAL torch._utils _rebuild_tensor_v2', 'BINUNICODE "storage"', 'BINPERSID', 'BININT1 4']));
+  });
+  it('knows the opcodes that CPython knows', (context) => {
+    const script = 'import json, pickletools; print(json.dumps([[ord(o.code), o.name, o.arg.n if o.arg else 0, o.arg.name if o.arg else ""] for o in pickletools.opcodes]))';
+    const { status, stdout } = spawnSync('python3', ['-c', script], { encoding: 'utf8' });
+    if (status !== 0) {
+      context.skip('python3 is not installed; its pickletools were not asked');
+      return;
+    }
+    // Fixed lengths as numbers; of counted arguments the size of the count, of lines none.
+    const ofPython = (JSON.parse(stdout) as [number, string, number, string][]).map(([code, name, size, form]) => [code, name, size >= 0 ? size : form.includes('nl') ? form.replace(/^.*?(_pair)?$/, '$1') : Number(form.at(-1))]);
+    const ours = Object.entries(opcodes).map(([code, [name, argument = '']]) => [Number(code), name, argument === '' ? 0 : argument === 'line' ? '' : argument === 'two lines' ? '_pair' : Number(argument[1])]);
+    const byCode = (a: readonly unknown[], b: readonly unknown[]) => Number(a[0]) - Number(b[0]);
+    expect(ours.toSorted(byCode)).toEqual(ofPython.toSorted(byCode));
+  });
+  it('names the same whatever was asked before, in a pickle of many pages', async () => {
+    const text = (length: number): number[] => [0x58, length % 256, Math.floor(length / 256), 0, 0, ...Array.from({ length }, () => 0x61)];
+    const parts = Array.from({ length: 3000 }, (_, index) => [...text((index * 7919) % 900), 0x30]);
+    const bytes = Uint8Array.from([0x80, 2, ...parts.flat(), 0x4e, 0x2e, 0x80, 2, 0x4b, 7, 0x2e]);
+    const source = memorySource(bytes, 'x');
+    const namer = () => pickleNamer(source, { start: 0, end: bytes.length, records: ['one', 'two'], announced: true });
+    const whole = await namer()([0, bytes.length]);
+    expect(whole.reduce((end, { byteRange }) => (byteRange[0] === end ? byteRange[1] : -1), 0)).toBe(bytes.length);
+    expect(whole.slice(-3).map(({ name, record, begins }) => [name, record, begins])).toEqual([['PROTO 2', 'two', 'two'], ['BININT1 7', 'two', undefined], ['STOP', 'two', undefined]]);
+    const asked = namer();
+    for (const from of [bytes.length - 20, 5, 700_000, 699_000, 1_000_000]) {
+      const to = Math.min(bytes.length, from + 48);
+      expect(await asked([from, to])).toEqual(whole.filter(({ byteRange: [start, end] }) => start < to && end > from));
+    }
+  });
+});
+
 describe('fieldMap', () => {
   it('names tensors, and the values of a safetensors header', async () => {
     const header = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}';
@@ -149,7 +241,7 @@ describe('fieldMap', () => {
     expect(await fieldsIn(new TextEncoder().encode('hello'))).toEqual([]);
   });
   it('reads no further than the file, and throws for no damage', async () => {
-    const files = ['llama2c/valid/v2-shared.bin', 'llama2c/valid/tokenizer-gen1.bin', 'ggml-qwen/valid/q4_0.bin', 'safetensors/valid/pair.safetensors', 'torch-checkpoint/valid/plain.pth'].map(fixture);
+    const files = ['llama2c/valid/v2-shared.bin', 'llama2c/valid/tokenizer-gen1.bin', 'ggml-qwen/valid/q4_0.bin', 'safetensors/valid/pair.safetensors', 'torch-checkpoint/valid/plain.pth', 'torch-checkpoint/valid/legacy.pth'].map(fixture);
     await expect(assert(asyncProperty(constantFrom(...files), array(tuple(nat(), nat(255)), { maxLength: 4 }), nat(), nat(), async (original, patches, cut, place) => {
       const bytes = original.slice(0, cut % 4 === 0 ? (cut >>> 2) % original.length : original.length);
       for (const [at, value] of patches) if (bytes.length > 0) bytes[at % Math.min(bytes.length, 400)] = value;
@@ -173,7 +265,7 @@ describe('fieldMap', () => {
     const last = await one.at([bytes.length - 30, bytes.length]);
     expect(last.map(({ name, record }) => `${name} of ${record}`)).toContain('data_offsets[0] of tensor.5999');
   });
-  it.each(['llama2c/valid/tokenizer-gen5.bin', 'ggml-qwen/valid/q4_0.bin', 'torch-checkpoint/valid/plain.pth', 'safetensors/valid/pair.safetensors'])('names the same backwards and forwards: %s', async (path) => {
+  it.each(['llama2c/valid/tokenizer-gen5.bin', 'ggml-qwen/valid/q4_0.bin', 'torch-checkpoint/valid/plain.pth', 'torch-checkpoint/valid/legacy.pth', 'safetensors/valid/pair.safetensors'])('names the same backwards and forwards: %s', async (path) => {
     const bytes = fixture(path);
     const ranges = Array.from({ length: Math.ceil(bytes.length / 48) }, (_, index) => [48 * index, Math.min(48 * (index + 1), bytes.length)] as const);
     const [forwards, backwards] = [await fieldMap(memorySource(bytes, 'm.bin')), await fieldMap(memorySource(bytes, 'm.bin'))];

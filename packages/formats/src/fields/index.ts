@@ -1,10 +1,12 @@
 /** What the bytes of a file are called: header fields by the names of the specifications, tensors by their own. */
 import type { ByteRange, ByteSource, Checkpoint, Format } from '@weightspec/core';
+import { legacyStorages, torchLimits } from '@weightspec/torch-checkpoint';
 import { formats } from '../list.js';
 import { open, type OpenResult } from '../open.js';
 import { ggmlQwenNamer } from './ggml-qwen.js';
 import { jsonNamer } from './json.js';
 import { llama2cFields, tokenizerNamer } from './llama2c.js';
+import { pickleNamer } from './pickle.js';
 import { overlaps, pagedReader, readRecord, type Field, type Namer } from './record.js';
 import { zipNamer } from './zip.js';
 
@@ -52,7 +54,7 @@ async function namedParts(source: ByteSource, { format, variant, checkpoint }: O
     case 'ggml-qwen': return asRecords(ggmlQwenNamer(source));
     case 'safetensors': return asRecords(await safetensorsNamer(source));
     case 'sharded-index': return asRecords(jsonNamer(source, 0, source.size));
-    case 'torch-checkpoint': return variant === 'legacy' ? asRecords(() => Promise.resolve([])) : zipParts(source);
+    case 'torch-checkpoint': return variant === 'legacy' ? legacyParts(source) : zipParts(source);
     default: return asRecords(() => Promise.resolve([]));
   }
 }
@@ -63,6 +65,18 @@ function zipParts(source: ByteSource): PartsNamer {
     const { records, members } = await namer(range);
     return { records, rest: members };
   };
+}
+
+/** The five pickles by opcodes, then the storages where the pickles say that they are; clause L-1. */
+async function legacyParts(source: ByteSource): Promise<PartsNamer> {
+  const storages = await legacyStorages(source);
+  const records = ['magic number', 'protocol version', 'sys_info', 'pickle', 'storage keys'];
+  const pickles = pickleNamer(source, { start: 0, end: Math.min(source.size, torchLimits.pickleBytes), records, announced: true });
+  const isThere = ({ byteRange: [start, end] }: Field): boolean => start < end;
+  const cut = ([start, end]: ByteRange): ByteRange => [start, Math.min(end, source.size)];
+  const counts = storages.map(({ key, countRange }): Field => ({ name: 'num_elements', record: `storage ${key}`, begins: `storage ${key}`, byteRange: cut(countRange) })).filter(isThere);
+  const data = storages.map(({ key, dataRange }): Field => ({ name: 'data', record: `storage ${key}`, byteRange: cut(dataRange) })).filter(isThere);
+  return async (range) => ({ records: [...(await pickles(range)), ...counts], rest: data });
 }
 
 async function safetensorsNamer(source: ByteSource): Promise<Namer> {

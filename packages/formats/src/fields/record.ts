@@ -7,6 +7,8 @@ export interface Field {
   readonly name: string;
   /** What it belongs to, where its name alone does not say: a tensor, a member of an archive, an object of a header. */
   readonly record?: string;
+  /** What begins here and has no field of its own: the second of several pickles, a storage. */
+  readonly begins?: string;
   /** [start, end), cut where the file ends. */
   readonly byteRange: ByteRange;
 }

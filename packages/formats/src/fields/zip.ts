@@ -1,6 +1,7 @@
 /** Names for the records of a zip archive as torch writes it, found from its end, or from its start when the end is lost. Clauses Z-1 to Z-3. */
 import type { ByteRange, ByteSource } from '@weightspec/core';
-import { lastBefore, overlaps, pagedReader, readRecord, type Field, type PagedReader, type RecordRead } from './record.js';
+import { pickleNamer } from './pickle.js';
+import { lastBefore, overlaps, pagedReader, readRecord, type Field, type Namer, type PagedReader, type RecordRead } from './record.js';
 
 const SIGNATURES = { descriptor: 0x08074b50, local: 0x04034b50, central: 0x02014b50, end: 0x06054b50, end64: 0x06064b50, locator: 0x07064b50 } as const;
 const END_BYTES = 22;
@@ -9,8 +10,11 @@ const LOCATOR_BYTES = 20;
 const DESCRIPTOR_BYTES = 16;
 const MAX_ENTRIES = 65_536;
 
+const STORED = 0;
+
 /** A member: its entry in the directory, and where that says that it lies. */
 interface Member {
+  readonly isStored: boolean;
   readonly name: string;
   readonly entry: ByteRange;
   readonly offset: number;
@@ -35,6 +39,12 @@ export interface ZipNames {
 export function zipNamer(source: ByteSource): (range: ByteRange) => Promise<ZipNames> {
   const read = pagedReader(source);
   let loading: Promise<Directory> | undefined;
+  const pickles = new Map<string, Namer>();
+  const picklesOf = (name: string, [start, end]: ByteRange): Namer => {
+    const known = pickles.get(name) ?? pickleNamer(source, { start, end, records: [name] });
+    pickles.set(name, known);
+    return known;
+  };
   return async (range) => {
     const { ends, listed, placed } = await (loading ??= readDirectory(source, read));
     const records = ends.filter((field) => overlaps(field, range));
@@ -44,10 +54,13 @@ export function zipNamer(source: ByteSource): (range: ByteRange) => Promise<ZipN
     }
     const before = lastBefore(placed, range[0]);
     for (const member of placed.filter((one) => one === before || (one.offset >= range[0] && one.offset < range[1]))) {
-      const { name, offset, dataBytes } = member;
+      const { name, isStored, offset, dataBytes } = member;
       const header = await signed(source, read, offset, 'torch_zip.local_header', SIGNATURES.local, `local header of ${name}`);
       records.push(...(header?.fields ?? []));
-      if (header?.whole) members.push(...(await dataOf(source, read, name, header.end, dataBytes)));
+      if (!header?.whole) continue;
+      const data = await dataOf(source, read, name, header.end, dataBytes);
+      if (isStored && /^[^/]+\/data\.pkl$/.test(name) && data[0]) records.push(...(await picklesOf(name, data[0].byteRange)(range)));
+      members.push(...data);
     }
     return { records, members };
   };
@@ -66,7 +79,7 @@ async function readDirectory(source: ByteSource, read: PagedReader): Promise<Dir
   const end64 = locator && (await signed(source, read, locator.values.ofs_zip64_end!, 'torch_zip.zip64_end', SIGNATURES.end64, 'zip64 end record'));
   const stated = (end64 ?? end)?.values;
   const listed = stated ? await readMembers(source, read, stated.ofs_directory!, stated.ofs_directory! + stated.len_directory!) : [];
-  const known = listed.length > 0 ? listed : [{ name: 'the first member', entry: [0, 0] as const, offset: 0, dataBytes: 0 }];
+  const known = listed.length > 0 ? listed : [{ name: 'the first member', isStored: false, entry: [0, 0] as const, offset: 0, dataBytes: 0 }];
   return { ends: [end, locator, end64].flatMap((found) => found?.fields ?? []), listed, placed: known.toSorted((a, b) => a.offset - b.offset) };
 }
 
@@ -77,7 +90,7 @@ async function readMembers(source: ByteSource, read: PagedReader, offset: number
     const nameField = entry.fields.find(({ name }) => name === 'name');
     if (!entry.whole || entry.values.signature !== SIGNATURES.central || !nameField) break;
     const name = new TextDecoder().decode(await read(nameField.byteRange[0], nameField.byteRange[1] - nameField.byteRange[0]));
-    found.push({ name, entry: [at, entry.end], offset: entry.values.ofs_header!, dataBytes: entry.values.len_compressed! });
+    found.push({ name, isStored: entry.values.method === STORED, entry: [at, entry.end], offset: entry.values.ofs_header!, dataBytes: entry.values.len_compressed! });
     at = entry.end;
   }
   return found;
