@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import MarkdownIt from 'markdown-it';
 import { packageApi, type ApiModule } from './api.js';
 import { layoutSvg } from './layout-svg.js';
+import { schemaSvg } from './schema-layout.js';
 import { style } from './style.js';
 
 const escape = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
@@ -55,10 +56,20 @@ function codesPage(root: string): Page {
 }
 
 function layoutsHtml(root: URL, folder: string): string | undefined {
-  const names = readdirSync(new URL(`specs/${folder}/`, root)).filter((name) => name.endsWith('.ksy')).map((name) => name.slice(0, -'.ksy'.length)).toSorted();
-  if (names.length === 0) return undefined;
-  const drawings = names.map((name) => `<h3 id="${name}">${name}</h3>\n<p><a href="${name}.ksy">${name}.ksy</a></p>\n<figure>${layoutSvg(new URL('specs/', root), folder, name)}</figure>`);
-  return `<h2 id="layouts">Layouts</h2>\n<p>Drawn from the specifications beside this page: offsets in decimal where they are fixed, sizes, and what a field must be. Blue fields are read with the header, green ones are places of tensors, dashed ones repeat.</p>\n${drawings.join('\n')}`;
+  const specs = new URL('specs/', root);
+  const files = readdirSync(new URL(`${folder}/`, specs)).toSorted();
+  const drawing = (file: string, svg: (id: string) => string): string => {
+    const id = file.replace(/\.(ksy|schema\.json)$/, '');
+    return `<h3 id="${id}">${id}</h3>\n<p><a href="${file}">${file}</a></p>\n<figure>${svg(id)}</figure>`;
+  };
+  const layouts = files.filter((name) => name.endsWith('.ksy')).map((file) => drawing(file, (id) => layoutSvg(specs, folder, id)));
+  const schemas = files.filter((name) => name.endsWith('.schema.json')).map((file) => drawing(file, (id) => schemaSvg(new URL(`${folder}/${file}`, specs), `Members of ${id}`)));
+  if (layouts.length + schemas.length === 0) return undefined;
+  const legend = [
+    ...(layouts.length > 0 ? ['Drawn from the specifications beside this page: offsets in decimal where they are fixed, sizes, and what a field must be. Blue fields are read with the header, green ones are places of tensors, dashed ones repeat.'] : []),
+    ...(schemas.length > 0 ? ['Drawn from the JSON Schema beside this page: members by their path, types, and what a value must be. Dashed members repeat; a green one says that there is no other.'] : []),
+  ];
+  return `<h2 id="layouts">Layouts</h2>\n${legend.map((text) => `<p>${text}</p>\n`).join('')}${[...layouts, ...schemas].join('\n')}`;
 }
 
 function apiHtml(modules: readonly ApiModule[]): string | undefined {

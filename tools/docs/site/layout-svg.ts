@@ -11,9 +11,17 @@ interface Rule {
   readonly expr?: string;
 }
 
+/** A type that another field decides. */
+interface Switch {
+  readonly 'switch-on': string;
+  readonly cases: Readonly<Record<string, string>>;
+}
+
 interface Attribute {
   readonly id: string;
-  readonly type?: string;
+  readonly type?: string | Switch;
+  readonly enum?: string;
+  readonly terminator?: number;
   readonly size?: Scalar;
   readonly contents?: unknown;
   readonly repeat?: string;
@@ -28,6 +36,7 @@ export interface Structure {
   readonly seq?: readonly Attribute[];
   readonly instances?: Readonly<Record<string, Omit<Attribute, 'id'>>>;
   readonly types?: Readonly<Record<string, Structure>>;
+  readonly enums?: Readonly<Record<string, Readonly<Record<number, string>>>>;
 }
 
 /** One line of a drawing. */
@@ -45,7 +54,7 @@ export interface Block {
   readonly rows: readonly Row[];
 }
 
-const primitiveBytes = (type: string): number | undefined => (/^[usf][1248]$/.test(type) ? Number(type[1]) : undefined);
+const primitiveBytes = (type: string): number | undefined => (/^[usf][1248](le|be)?$/.test(type) ? Number(type[1]) : undefined);
 /** Casts and the way to the root say nothing to a reader. */
 const plain = (expression: Scalar): string => String(expression).replaceAll(/\.as<\w+>/g, '').replaceAll(/\b(_root\.|config\.|header\.|llama2c_types::)/g, '').replaceAll(/\((\d+)\)/g, '$1');
 
@@ -67,7 +76,8 @@ function placeText(type: string): string {
 }
 
 type Types = ReadonlyMap<string, Structure>;
-const isCheck = ({ type = '' }: Attribute): boolean => /(^|::)check\(/.test(type);
+const nameOf = (type: Attribute['type']): string | undefined => (typeof type === 'object' ? undefined : type);
+const isCheck = ({ type }: Attribute): boolean => /(^|::)check\(/.test(nameOf(type) ?? '');
 const bare = (type: string): string => type.replace(/\(.*$/s, '');
 const hasBytes = (structure: Structure | undefined): boolean => (structure?.seq ?? []).some((attribute) => !isCheck(attribute));
 
@@ -80,7 +90,8 @@ function rowsOf(structure: Structure, types: Types, start: number | undefined): 
   };
   for (const attribute of structure.seq ?? []) {
     if (isCheck(attribute)) continue;
-    const { id, type, size, contents, repeat, 'repeat-expr': times, if: condition, valid } = attribute;
+    const { id, size, contents, repeat, 'repeat-expr': times, if: condition, valid } = attribute;
+    const type = nameOf(attribute.type);
     const at = offset === undefined ? {} : { offset };
     const rule = [condition === undefined ? '' : `if ${plain(condition)}`, ruleOf(valid, contents) ?? ''].filter((part) => part !== '').join('; ');
     const named = { name: id, ...at, ...(rule === '' ? {} : { rule }) };
@@ -95,17 +106,36 @@ function rowsOf(structure: Structure, types: Types, start: number | undefined): 
       offset = nested.end;
     } else {
       const bytes = primitiveBytes(type ?? '') ?? (typeof size === 'number' ? size : typeof contents === 'string' ? contents.length : Array.isArray(contents) ? contents.length : undefined);
-      rows.push({ ...named, kind: 'field', size: bytes ?? plain(size ?? type ?? '') });
+      rows.push({ ...named, kind: 'field', size: bytes ?? variableSize(attribute) });
       advance(condition === undefined ? bytes : undefined);
     }
   }
   return { rows, end: offset };
 }
 
+/** The size of a field that is not fixed, in words. */
+function variableSize({ size, type, terminator }: Attribute): string {
+  if (typeof type === 'object') return `by ${plain(type['switch-on'])}`;
+  return terminator === undefined ? plain(size ?? type ?? '') : `up to the byte 0x${terminator.toString(16).padStart(2, '0')}`;
+}
+
+/** What a field can be by the values of another: `PROTO`, when `code` is 0x80, is followed by `number_u1`. */
+function casesOf(root: Structure): readonly Block[] {
+  const attributes = [root, ...Object.values(root.types ?? {})].flatMap(({ seq = [] }) => seq);
+  return attributes.flatMap(({ id, type }) => {
+    if (typeof type !== 'object') return [];
+    const { 'switch-on': by, cases } = type;
+    const [[title, values] = ['', {}]] = Object.entries(root.enums ?? {}).filter(([name]) => attributes.some((attribute) => attribute.id === by && attribute.enum === name));
+    const rows = Object.entries(values).map(([value, name]): Row => ({ name: name.toUpperCase(), kind: 'field', size: cases[`${title}::${name}`] ?? `no ${id}`, rule: `${by} = 0x${Number(value).toString(16).padStart(2, '0')}` }));
+    return [{ title: `${id} by ${by}`, rows }];
+  });
+}
+
 /** Structures that are found by their place: `pos` of an instance. */
 function placesOf({ instances = {} }: Structure, types: Types): readonly Row[] {
-  return Object.entries(instances).flatMap(([name, { pos, type, size, repeat, 'repeat-expr': times }]): Row[] => {
+  return Object.entries(instances).flatMap(([name, { pos, type: given, size, repeat, 'repeat-expr': times }]): Row[] => {
     if (pos === undefined) return [];
+    const type = nameOf(given);
     const what = type !== undefined && types.has(bare(type)) ? placeText(type) : (type ?? plain(size ?? ''));
     return [{ name, kind: repeat === undefined ? 'place' : 'many', size: repeat === undefined ? what : `${what} × ${plain(times ?? 'to the end')}`, rule: `at ${plain(pos)}` }];
   });
@@ -120,9 +150,9 @@ export function blocksOf(specification: string, read: (id: string) => Structure)
   const wholeFiles = (root.meta?.imports ?? []).map((id) => [id, read(id)] as const);
   const types: Types = new Map([...siblings, ...wholeFiles, ...imported, ...own]);
   const block = (title: string, structure: Structure, start: number | undefined): Block => ({ title, rows: [...rowsOf(structure, types, start).rows, ...placesOf(structure, types)] });
-  const usedInPlace = new Set((root.seq ?? []).filter(({ repeat, size }) => repeat === undefined && size === undefined).map(({ type = '' }) => bare(type)));
+  const usedInPlace = new Set((root.seq ?? []).filter(({ repeat, size }) => repeat === undefined && size === undefined).map(({ type }) => bare(nameOf(type) ?? '')));
   const blocks = [block(root.meta?.title ?? specification, root, 0), ...own.filter(([name]) => name !== 'check' && !(usedInPlace.has(name) && hasBytes(types.get(name)))).map(([name, type]) => block(name, type, undefined))];
-  return blocks.filter(({ rows }) => rows.length > 0);
+  return [...blocks, ...casesOf(root)].filter(({ rows }) => rows.length > 0);
 }
 
 const rowHeight = 24;

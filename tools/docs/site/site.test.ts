@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import { dirname, join, normalize } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { allCodeFamilies } from '@weightspec/cli';
+import { formats } from '@weightspec/formats';
 import { packageApi } from './api.js';
 import { buildSite } from './build-site.js';
 import { blocksOf, drawBlocks, type Structure } from './layout-svg.js';
+import { schemaBlocks } from './schema-layout.js';
 
 const root = new URL('../../../', import.meta.url);
 const out = mkdtempSync(join(tmpdir(), 'weightspec-site-'));
@@ -38,12 +40,14 @@ describe('the site', () => {
     expect(broken).toEqual([]);
     expect(links).toBeGreaterThan(1000);
   });
-  it('draws every .ksy specification, with every field of it', () => {
+  it('draws every .ksy specification and every JSON Schema, with every field of it', () => {
     const folders = readdirSync(new URL('specs/', root));
-    const specifications = folders.map((folder) => readdirSync(new URL(`specs/${folder}/`, root)).filter((name) => name.endsWith('.ksy')).length);
+    const specifications = folders.map((folder) => readdirSync(new URL(`specs/${folder}/`, root)).filter((name) => /\.(ksy|schema\.json)$/.test(name)).length);
+    const formatFolders = formats.map(({ id }) => (id === 'llama2c-tokenizer' ? 'llama2c' : id));
+    expect(formatFolders.filter((folder) => specifications[folders.indexOf(folder)] === 0)).toEqual([]);
     expect(folders.map((folder) => textOf(`specs/${folder}/index.html`).match(/<svg /g)?.length ?? 0)).toEqual(specifications);
     const all = folders.map((folder) => textOf(`specs/${folder}/index.html`)).join('');
-    const fields = ['shared_classifier', 'num_attention_heads', 'len_header', 'ofs_directory', 'max_token_length', 'tok_embeddings'];
+    const fields = ['shared_classifier', 'num_attention_heads', 'len_header', 'ofs_directory', 'max_token_length', 'tok_embeddings', 'LONG_BINPUT', 'weight_map.*', 'metadata.total_size', 'shardName'];
     expect(fields.filter((field) => !all.includes(`>${field}</text>`))).toEqual([]);
   });
   it('has every code, most with the bytes of an example', () => {
@@ -93,6 +97,38 @@ describe('the drawing of a layout', () => {
       },
       { title: 'row', rows: [{ name: 'value', kind: 'field', size: 4 }] },
     ]);
+  });
+  it('says what a field can be when another decides, and where it ends when a byte does', () => {
+    const opcodes: Structure = {
+      seq: [{ id: 'code', type: 'u1', enum: 'op' }, { id: 'argument', type: { 'switch-on': 'code', cases: { 'op::put': 'u2be' } } }, { id: 'line', terminator: 10 }],
+      enums: { op: { 0x71: 'put', 0x2e: 'stop' } },
+    };
+    expect(blocksOf('a', () => opcodes)).toEqual([
+      { title: 'a', rows: [{ name: 'code', offset: 0, kind: 'field', size: 1 }, { name: 'argument', offset: 1, kind: 'field', size: 'by code' }, { name: 'line', kind: 'field', size: 'up to the byte 0x0a' }] },
+      { title: 'argument by code', rows: [{ name: 'STOP', kind: 'field', size: 'no argument', rule: 'code = 0x2e' }, { name: 'PUT', kind: 'field', size: 'u2be', rule: 'code = 0x71' }] },
+    ]);
+  });
+  it('gives the members of a JSON Schema by their path, with what they must be', () => {
+    expect(schemaBlocks({
+      title: 'An index',
+      required: ['map'],
+      additionalProperties: false,
+      properties: { head: { type: 'object', properties: { total: { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER } } }, map: { type: 'object', minProperties: 1, additionalProperties: { $ref: '#/$defs/name' } } },
+      $defs: { name: { type: 'string', maxLength: 9, allOf: [{ pattern: 'a$' }, { not: { pattern: '/' } }] } },
+    })).toEqual([
+      {
+        title: 'An index',
+        rows: [
+          { name: 'head', kind: 'field', size: 'object' },
+          { name: 'head.total', kind: 'field', size: 'integer', rule: '≥ 0, ≤ 2^53 − 1' },
+          { name: 'map', kind: 'field', size: 'object', rule: 'required, ≥ 1 members' },
+          { name: 'map.*', kind: 'many', size: 'name × any name' },
+          { name: '*', kind: 'place', size: 'no other member' },
+        ],
+      },
+      { title: 'name', rows: [{ name: 'string', kind: 'field', size: 'value', rule: '≤ 9 characters' }, { name: 'matches', kind: 'field', size: 'a$' }, { name: 'does not match', kind: 'field', size: '/' }] },
+    ]);
+    expect(() => schemaBlocks({ properties: { a: { enum: [1] } as object } })).toThrow('no place for enum');
   });
   it('is SVG whose texts are escaped', () => {
     expect(drawBlocks(blocks, 'x')).toContain('A &lt;file&gt;');
