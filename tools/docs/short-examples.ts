@@ -11,6 +11,17 @@ function shard(name: string): Uint8Array {
   return bytes;
 }
 
+/** A safetensors file of this header, without data. */
+function header(value: string): { readonly name: string; readonly bytes: Uint8Array } {
+  const json = text(value);
+  const bytes = new Uint8Array(8 + json.length);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true);
+  bytes.set(json, 8);
+  return { name: 'model.safetensors', bytes };
+}
+const many = (count: number, entry: (index: number) => string): string => Array.from({ length: count }, (_, i) => entry(i)).join(',');
+const long = 'x'.repeat(2 ** 24 + 1);
+
 /** What lies beside the indexes. */
 export const shards: Readonly<Record<string, Uint8Array>> = {
   'model-00001-of-00001.safetensors': shard('a'),
@@ -63,5 +74,13 @@ export const shortExamples: readonly { readonly name: string; readonly bytes: Ui
   mapping('"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.bin"'),
   mapping('"a":"model-00001-of-00003.safetensors","b":"model-00003-of-00003.safetensors"'),
   { name: 'model.safetensors.index.json', bytes: Uint8Array.from([0xef, 0xbb, 0xbf, ...text('{"metadata":{"total_size":8},"weight_map":{"a":"model-00001-of-00001.safetensors"}}')]) },
+  index(`{"metadata":{"${long}":0},"weight_map":{"a":"model-00001-of-00001.safetensors"}}`),
+  index(`{"metadata":{"total_size":8,"note":"${'x'.repeat(2 ** 20)}"},"weight_map":{"a":"model-00001-of-00001.safetensors"}}`),
+  index(`{"metadata":{"total_size":8},"weight_map":{${many(2 ** 19, (i) => `"${i}":"model-00001-of-00001.safetensors"`)}}}`),
+  index(`{"metadata":{"total_size":8},"weight_map":{${many(10_001, (i) => `"${i}":"model-${String(i + 1).padStart(5, '0')}-of-10001.safetensors"`)}}}`),
+  header(`{"__metadata__":{"note":"${long}"}}`),
+  header(`{"__metadata__":{${many(2 ** 16 + 1, (i) => `"${i}":""`)}}}`),
+  header(`{"${'x'.repeat(4097)}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`),
+  header(`{${many(2 ** 18 + 1, (i) => `"${i}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`)}}`),
   index(`{"metadata":${'['.repeat(130)}${']'.repeat(130)},"weight_map":{}}`),
 ];

@@ -71,6 +71,30 @@ export const safetensorsCodes = {
     rationale: 'It is no Unicode text: JavaScript keeps it, Python cannot print it, Rust refuses it.',
     hint: writerBroken,
   },
+  SAFETENSORS_STRING_TOO_LONG: {
+    severity: 'error', clause: clause('S-2.6'),
+    summary: 'A string of the header is longer than 16,777,216 bytes.',
+    rationale: 'A text of a hundred megabytes only exhausts memory.',
+    hint: 'Keep such data in a file of its own, or in a tensor.',
+  },
+  SAFETENSORS_TOO_MANY_TENSORS: {
+    severity: 'error', clause: clause('S-3.10'),
+    summary: 'The header has more than 262,144 members.',
+    rationale: 'Their directory would take hundreds of megabytes of memory; the largest published models have some 100,000 tensors, in many files.',
+    hint: 'Spread the tensors over several files with an index, or stack them. If no tool of yours wrote this file, it is damaged or hostile.',
+  },
+  SAFETENSORS_NAME_TOO_LONG: {
+    severity: 'error', clause: clause('S-3.10'),
+    summary: 'The name of a tensor is longer than 4,096 bytes.',
+    rationale: 'Names of real tensors have some hundred; a longer one hides something, or exhausts memory.',
+    hint: 'Rename the tensor.',
+  },
+  SAFETENSORS_METADATA_TOO_LARGE: {
+    severity: 'error', clause: clause('S-3.10'),
+    summary: '__metadata__ has more than 65,536 entries or 16,777,216 bytes.',
+    rationale: 'It is held as a whole, and no tool writes so much.',
+    hint: 'Keep such data in a file of its own, or in a tensor.',
+  },
   SAFETENSORS_HEADER_NOT_OBJECT: {
     severity: 'error', clause: clause('S-3.1'),
     summary: 'The header is JSON, but not an object.',
@@ -145,7 +169,7 @@ export const safetensorsCodes = {
   },
   SAFETENSORS_TOO_MANY_DIMENSIONS: {
     severity: 'error', clause: clause('S-3.6'),
-    summary: 'A tensor has more than 1,024 dimensions.',
+    summary: 'A tensor has more than 1,024 dimensions, or all together more than 4,194,304.',
     rationale: 'Tensor libraries stop at 64; a longer list only exhausts memory.',
     hint: writerBroken,
   },
@@ -242,7 +266,7 @@ export const safetensorsCodes = {
   SAFETENSORS_WRITE_NAME: {
     severity: 'error', clause: clause('S-7.3'),
     summary: 'Refused to write: a tensor name that the format cannot hold.',
-    rationale: 'Names are unique, are Unicode text, and are not __metadata__.',
+    rationale: 'Names are unique, are Unicode text of at most 4,096 bytes, and are not __metadata__.',
     hint: 'Rename the tensor.',
   },
   SAFETENSORS_WRITE_TENSOR: {
@@ -253,14 +277,14 @@ export const safetensorsCodes = {
   },
   SAFETENSORS_WRITE_METADATA: {
     severity: 'error', clause: clause('S-7.3'),
-    summary: 'Refused to write: a metadata value that is not a string.',
-    rationale: 'The reference reader refuses files with any other value.',
-    hint: 'Turn the value into a string.',
+    summary: 'Refused to write: metadata that is not all strings, or beyond its limits.',
+    rationale: 'The reference reader refuses files with any other value, and this reader more than 65,536 entries or 16,777,216 bytes.',
+    hint: 'Turn the values into strings, and keep large ones elsewhere.',
   },
   SAFETENSORS_WRITE_HEADER_TOO_LARGE: {
     severity: 'error', clause: clause('S-1.2'),
-    summary: 'Refused to write: the header would be longer than 100,000,000 bytes.',
-    rationale: 'No reader would open the file.',
+    summary: 'Refused to write: the header would be longer than 100,000,000 bytes, or have more than 262,144 members or 4,194,304 dimensions.',
+    rationale: 'The file would be refused when it is read.',
     hint: 'Spread the tensors over several files with an index.',
   },
 } as const satisfies CodeTable;

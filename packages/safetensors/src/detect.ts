@@ -1,6 +1,7 @@
 /** Loose recognition (S-1.4): there is no magic number, but a small length and a brace behind it are hard to come by. */
 import type { Detection } from '@weightspec/core';
-import { LENGTH_BYTES, MAX_HEADER_BYTES } from './header.js';
+import { LENGTH_BYTES } from './header.js';
+import { MAX_HEADER_BYTES } from './limits.js';
 
 export const DETECT_BYTES = 64;
 

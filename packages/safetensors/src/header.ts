@@ -5,14 +5,14 @@
  */
 import { type ByteSource, type DType, type TensorInfo } from '@weightspec/core';
 import { safetensorsDiagnostic, type SafetensorsCode } from './codes.js';
+import { memberBeyond } from './count-members.js';
 import { bitsPerElement, safetensorsDtypes } from './dtypes.js';
 import { Findings, quoted, tensorPointer } from './findings.js';
 import { JsonError, JsonReader, type JsonFault } from './json-reader.js';
+import { MAX_DIMENSIONS, MAX_DIMENSIONS_IN_ALL, MAX_MEMBERS, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_NAME_BYTES } from './limits.js';
 import { firstInvalidUtf8 } from './utf8.js';
 
 export const LENGTH_BYTES = 8;
-export const MAX_HEADER_BYTES = 100_000_000;
-const MAX_DIMENSIONS = 1024;
 export const METADATA_KEY = '__metadata__';
 
 export type HeaderFindings = Findings<SafetensorsCode>;
@@ -44,10 +44,11 @@ const codeOfFault: Readonly<Record<JsonFault, SafetensorsCode>> = {
   depth: 'SAFETENSORS_JSON_DEPTH',
   'control-character': 'SAFETENSORS_JSON_CONTROL_CHARACTER',
   'lone-surrogate': 'SAFETENSORS_JSON_LONE_SURROGATE',
+  'long-string': 'SAFETENSORS_STRING_TOO_LONG',
   trailing: 'SAFETENSORS_TRAILING_HEADER_BYTES',
 };
 
-/** Ends the reading of a header that is wrong in thousands of places; the findings say in how many. */
+/** Ends the reading of a header that is wrong in thousands of places, or beyond a limit that bounds memory; the findings say which. */
 class EnoughFound extends Error {}
 
 /** Reads the header in bytes [8, 8 + N) of `bytes`; undefined when it is no JSON object at all. */
@@ -60,6 +61,11 @@ export function readHeader(bytes: Uint8Array, source: ByteSource, findings: Head
   const invalid = firstInvalidUtf8(bytes, LENGTH_BYTES, end);
   if (invalid) {
     findings.add('SAFETENSORS_HEADER_NOT_UTF8', { byteRange: invalid, message: `byte 0x${bytes[invalid[0]]!.toString(16)} at ${invalid[0]} starts no UTF-8 character` });
+    return undefined;
+  }
+  const beyond = memberBeyond(bytes, LENGTH_BYTES, 1, MAX_MEMBERS);
+  if (beyond !== undefined) {
+    findings.add('SAFETENSORS_TOO_MANY_TENSORS', { byteRange: [beyond, beyond + 1], message: `the header has more than ${MAX_MEMBERS} members; number ${MAX_MEMBERS + 1} begins at ${beyond}` });
     return undefined;
   }
   const json = new JsonReader(bytes, LENGTH_BYTES, end);
@@ -114,6 +120,7 @@ class HeaderReader {
   readonly #onField = (field: string): void => this.#readField(field);
   #metadata: MetadataEntry[] | undefined;
   #complete = true;
+  #dimensions = 0;
 
   constructor(json: JsonReader, source: ByteSource, findings: HeaderFindings) {
     this.#json = json;
@@ -161,6 +168,12 @@ class HeaderReader {
       this.#complete = false;
       return json.skip();
     }
+    const nameBytes = json.tokenEnd - tokenStart - 2;
+    if (nameBytes > MAX_NAME_BYTES) {
+      this.#complete = false;
+      this.#findings.add('SAFETENSORS_NAME_TOO_LONG', { byteRange: json.tokenRange, pointer: tensorPointer(key), message: `the name ${quoted(key)} has ${nameBytes} bytes; the limit is ${MAX_NAME_BYTES}` });
+      return json.skip();
+    }
     this.#names.add(key);
     if (key === METADATA_KEY) return this.#readMetadata();
     this.#draft.reset(key, tokenStart);
@@ -179,8 +192,14 @@ class HeaderReader {
       return this.#findings.add('SAFETENSORS_METADATA_TYPE', { byteRange: json.tokenRange, pointer: '/metadata', message: `__metadata__ is ${article(type)}, not an object` });
     }
     const entries = new Map<string, MetadataEntry>();
+    const start = json.position;
+    const refuseBeyond = (what: string, limit: number): never => {
+      this.#findings.add('SAFETENSORS_METADATA_TOO_LARGE', { byteRange: json.tokenRange, pointer: '/metadata', message: `__metadata__ has more than ${limit} ${what}` });
+      throw new EnoughFound();
+    };
     json.object((key) => {
       this.#stopWhenEnough();
+      if (entries.size >= MAX_METADATA_ENTRIES) refuseBeyond('entries', MAX_METADATA_ENTRIES);
       const [keyStart, keyEnd] = json.tokenRange;
       const valueType = json.type();
       if (valueType !== 'string') {
@@ -188,6 +207,7 @@ class HeaderReader {
         return this.#findings.add('SAFETENSORS_METADATA_TYPE', { byteRange: json.tokenRange, pointer: '/metadata', message: `the metadata value of ${quoted(key)} is ${article(valueType)}, not a string` });
       }
       const value = json.string();
+      if (json.position - start > MAX_METADATA_BYTES) refuseBeyond('bytes', MAX_METADATA_BYTES);
       if (entries.has(key)) return this.#findings.add('SAFETENSORS_DUPLICATE_KEY', { byteRange: [keyStart, keyEnd], pointer: '/metadata', message: `__metadata__ has the key ${quoted(key)} twice` });
       entries.set(key, { key, value, byteRange: [keyStart, json.tokenEnd] });
     });
@@ -262,6 +282,11 @@ class HeaderReader {
       draft.shapeStart = start;
       draft.shape = this.#readIntegers('shape', MAX_DIMENSIONS);
       draft.shapeEnd = json.position;
+      this.#dimensions += draft.shape?.length ?? 0;
+      if (this.#dimensions > MAX_DIMENSIONS_IN_ALL) {
+        this.#fault('SAFETENSORS_TOO_MANY_DIMENSIONS', [draft.shapeStart, draft.shapeEnd], `the tensors up to ${quoted(draft.name)} have ${this.#dimensions} dimensions in all; the limit is ${MAX_DIMENSIONS_IN_ALL}`);
+        throw new EnoughFound();
+      }
     } else {
       draft.offsetsSeen = true;
       draft.offsetsStart = start;

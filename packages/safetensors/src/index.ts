@@ -21,6 +21,7 @@ export const safetensors: Format = {
 
 export { safetensorsCodes, type SafetensorsCode } from './codes.js';
 export { scanContents, type ContentReport } from './contents.js';
+export { memberBeyond } from './count-members.js';
 export { dtypeNames, safetensorsDtypes } from './dtypes.js';
 export { Findings, quoted, tensorPointer } from './findings.js';
 export { JsonError, JsonReader, type JsonFault, type JsonType } from './json-reader.js';

@@ -5,7 +5,7 @@
  */
 
 /** Why reading stopped. `trailing`: something follows the document. */
-export type JsonFault = 'syntax' | 'depth' | 'control-character' | 'lone-surrogate' | 'trailing';
+export type JsonFault = 'syntax' | 'depth' | 'control-character' | 'lone-surrogate' | 'long-string' | 'trailing';
 
 export class JsonError extends Error {
   override readonly name = 'JsonError';
@@ -22,6 +22,8 @@ export type JsonType = 'object' | 'array' | 'string' | 'number' | 'true' | 'fals
 
 /** serde_json's limit of 128 counts the level that fails. */
 export const MAX_JSON_DEPTH = 127;
+/** A text of a hundred megabytes would be held twice, and in two bytes a character. */
+export const MAX_STRING_BYTES = 16_777_216;
 const MAX_U64 = 2n ** 64n - 1n;
 /** Strings up to this many bytes are looked up among those seen before: field names and dtypes come once a tensor. */
 const MAX_INTERNED_BYTES = 16;
@@ -32,7 +34,7 @@ const MAX_INTERNED_BYTES = 16;
 const WINDOW_BYTES = 1 << 16;
 
 const QUOTE = 0x22, COMMA = 0x2c, MINUS = 0x2d, POINT = 0x2e, LETTER_E = 0x65, COLON = 0x3a, BACKSLASH = 0x5c, OPEN_ARRAY = 0x5b, CLOSE_ARRAY = 0x5d, OPEN_OBJECT = 0x7b, CLOSE_OBJECT = 0x7d;
-const simpleEscapes: ReadonlyMap<number, string> = new Map([['"', '"'], ['\\', '\\'], ['/', '/'], ['b', '\b'], ['f', '\f'], ['n', '\n'], ['r', '\r'], ['t', '\t']].map(([letter, text]) => [letter!.charCodeAt(0), text!]));
+const simpleEscapes: ReadonlyMap<number, number> = new Map([['"', '"'], ['\\', '\\'], ['/', '/'], ['b', '\b'], ['f', '\f'], ['n', '\n'], ['r', '\r'], ['t', '\t']].map(([letter, text]) => [letter!.charCodeAt(0), text!.charCodeAt(0)]));
 const isDigit = (byte: number): boolean => byte >= 0x30 && byte <= 0x39;
 
 // ignoreBOM keeps U+FEFF at the start of a string; the names of tensors must not change.
@@ -138,6 +140,7 @@ export class JsonReader {
     while (at < end) {
       const byte = bytes[at]!;
       if (byte === QUOTE) {
+        if (at - start - 1 > MAX_STRING_BYTES) throw this.#longString(start, at + 1);
         this.#token(start, at + 1);
         return at - start - 1 <= MAX_INTERNED_BYTES ? this.#intern(start + 1, at) : this.#text(start + 1, at);
       }
@@ -299,50 +302,57 @@ export class JsonReader {
     return text;
   }
 
-  /** The rest of a string from its first backslash on. */
+  /** The rest of a string from its first backslash on, put together in UTF-8: a part an escape would be many times the text. */
   #escapedString(start: number, firstEscape: number): string {
     const { bytes, end } = this;
-    const parts: string[] = [];
-    let plainStart = start + 1;
+    let length = firstEscape - start - 1;
+    let text = new Uint8Array(2 * length + 64);
+    text.set(bytes.subarray(start + 1, firstEscape));
     let at = firstEscape;
     while (at < end) {
       const byte = bytes[at]!;
       if (byte === QUOTE) {
-        parts.push(decoder.decode(bytes.subarray(plainStart, at)));
+        if (at - start - 1 > MAX_STRING_BYTES) throw this.#longString(start, at + 1);
         this.#token(start, at + 1);
-        return parts.join('');
+        return decoder.decode(text.subarray(0, length));
       }
       if (byte < 0x20) throw this.#controlCharacter(at);
+      // One round adds the four bytes of a code point at most.
+      if (length + 4 > text.length) {
+        if (at - start > MAX_STRING_BYTES) throw this.#longString(start, at);
+        const longer = new Uint8Array(2 * text.length);
+        longer.set(text);
+        text = longer;
+      }
       if (byte !== BACKSLASH) {
+        text[length++] = byte;
         at++;
         continue;
       }
-      parts.push(decoder.decode(bytes.subarray(plainStart, at)));
       const escape = at + 1 < end ? bytes[at + 1]! : -1;
       if (escape === 0x75) {
-        const text = this.#unicodeEscape(at);
-        parts.push(text);
-        at += 6 * text.length;
+        const point = this.#unicodeEscape(at);
+        length = putCodePoint(text, length, point);
+        at += point > 0xffff ? 12 : 6;
       } else {
-        const text = simpleEscapes.get(escape);
-        if (text === undefined) throw new JsonError('syntax', [at, Math.min(end, at + 2)], 'a string has an unknown escape');
-        parts.push(text);
+        const character = simpleEscapes.get(escape);
+        if (character === undefined) throw new JsonError('syntax', [at, Math.min(end, at + 2)], 'a string has an unknown escape');
+        text[length++] = character;
         at += 2;
       }
-      plainStart = at;
     }
     throw new JsonError('syntax', [start, end], 'a string has no closing quote');
   }
 
-  /** One or, for a surrogate pair, two `\uXXXX` at `at`: as many UTF-16 units as escapes. */
-  #unicodeEscape(at: number): string {
+  /** The code point of one or, for a surrogate pair, two `\uXXXX` at `at`. */
+  #unicodeEscape(at: number): number {
     const unit = this.#hexUnit(at);
-    if (unit < 0xd800 || unit > 0xdfff) return String.fromCharCode(unit);
+    if (unit < 0xd800 || unit > 0xdfff) return unit;
     const { bytes, end } = this;
     const paired = unit < 0xdc00 && at + 7 < end && bytes[at + 6] === BACKSLASH && bytes[at + 7] === 0x75;
     const low = paired ? this.#hexUnit(at + 6) : 0;
     if (low < 0xdc00 || low > 0xdfff) throw new JsonError('lone-surrogate', [at, at + 6], `\\u${unit.toString(16)} is half of a surrogate pair`);
-    return String.fromCharCode(unit, low);
+    return 0x10000 + (unit - 0xd800) * 0x400 + (low - 0xdc00);
   }
 
   /** The value of the four hex digits of the escape at `at`. */
@@ -356,6 +366,10 @@ export class JsonReader {
       unit = unit * 16 + digit;
     }
     return unit;
+  }
+
+  #longString(start: number, end: number): JsonError {
+    return new JsonError('long-string', [start, end], `a string has more than ${MAX_STRING_BYTES} bytes`);
   }
 
   #controlCharacter(at: number): JsonError {
@@ -373,6 +387,18 @@ export class JsonReader {
     const start = Math.min(at, Math.max(0, this.end - 1)); // at the end: the last byte, so that the range is not empty
     return new JsonError('syntax', [start, Math.min(this.end, start + 1)], `expected ${wanted}, found ${this.#shown(at)}`);
   }
+}
+
+/** Writes `point`, no surrogate, in UTF-8 at `at` and returns where it ends. */
+function putCodePoint(bytes: Uint8Array, at: number, point: number): number {
+  if (point < 0x80) {
+    bytes[at] = point;
+    return at + 1;
+  }
+  const following = point < 0x800 ? 1 : point < 0x10000 ? 2 : 3;
+  bytes[at] = [0, 0xc0, 0xe0, 0xf0][following]! + (point >> (6 * following));
+  for (let i = 1; i <= following; i++) bytes[at + i] = 0x80 + ((point >> (6 * (following - i))) & 0x3f);
+  return at + 1 + following;
 }
 
 function sameBytes(bytes: Uint8Array, a: number, b: number, length: number): boolean {

@@ -1,7 +1,8 @@
 /** Opens a file by its header alone: one small read, then, for a header longer than that, one read of exactly the header. */
 import { DiagnosticError, type ByteSource, type Checkpoint, type MetadataValue, type ReadResult } from '@weightspec/core';
 import { safetensorsDiagnostic } from './codes.js';
-import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY, headerFindings, readHeader, type Header } from './header.js';
+import { LENGTH_BYTES, METADATA_KEY, headerFindings, readHeader, type Header } from './header.js';
+import { MAX_HEADER_BYTES } from './limits.js';
 import { checkLayout } from './layout.js';
 import { guessProducer } from './producer.js';
 

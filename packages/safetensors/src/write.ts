@@ -6,7 +6,8 @@ import { DiagnosticError, byteLength, contiguousChunks, elementCount, type ByteS
 import { safetensorsDiagnostic, type SafetensorsCode } from './codes.js';
 import { dtypeRank } from './dtypes.js';
 import { quoted, tensorPointer } from './findings.js';
-import { LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY } from './header.js';
+import { LENGTH_BYTES, METADATA_KEY } from './header.js';
+import { MAX_DIMENSIONS, MAX_DIMENSIONS_IN_ALL, MAX_HEADER_BYTES, MAX_MEMBERS, MAX_METADATA_BYTES, MAX_METADATA_ENTRIES, MAX_NAME_BYTES } from './limits.js';
 
 export interface WriteSafetensorsOptions {
   /** `__metadata__`; absent: none is written. transformers wants `{ format: 'pt' }`. */
@@ -48,6 +49,8 @@ export async function writeSafetensors(tensors: readonly TensorInfo[], sink: Byt
 export function encodeHeader(tensors: readonly TensorInfo[], metadata?: Readonly<Record<string, string>>): Uint8Array {
   const problems = [...checkMetadata(metadata), ...checkTensors(tensors)];
   if (problems.length > 0) throw new DiagnosticError(problems);
+  const tooMany = countBeyondLimit(tensors, metadata);
+  if (tooMany !== undefined) throw new DiagnosticError([refusal('SAFETENSORS_WRITE_HEADER_TOO_LARGE', undefined, tooMany)]);
   const members: string[] = metadata ? [`"${METADATA_KEY}":${JSON.stringify(metadata)}`] : [];
   let end = 0;
   for (const tensor of tensors) {
@@ -88,11 +91,24 @@ const storedBytes = ({ dtype, shape }: TensorInfo): number => byteLength(dtype, 
 
 const refusal = (code: SafetensorsCode, pointer: string | undefined, message: string): Diagnostic => safetensorsDiagnostic(code, 'safetensors writer', { message, ...(pointer === undefined ? {} : { pointer }) });
 
+function countBeyondLimit(tensors: readonly TensorInfo[], metadata: object | undefined): string | undefined {
+  const members = tensors.length + (metadata ? 1 : 0);
+  if (members > MAX_MEMBERS) return `the header would have ${members} members; the limit is ${MAX_MEMBERS}`;
+  const dimensions = tensors.reduce((sum, { shape }) => sum + shape.length, 0);
+  return dimensions > MAX_DIMENSIONS_IN_ALL ? `the tensors have ${dimensions} dimensions in all; the limit is ${MAX_DIMENSIONS_IN_ALL}` : undefined;
+}
+
 function checkMetadata(metadata: Readonly<Record<string, unknown>> = {}): Diagnostic[] {
-  return Object.entries(metadata).flatMap(([key, value]) => {
+  const refused = (message: string): Diagnostic => refusal('SAFETENSORS_WRITE_METADATA', '/metadata', message);
+  const entries = Object.entries(metadata);
+  const problems = entries.flatMap(([key, value]) => {
     const fits = typeof value === 'string' && isUnicode(key) && isUnicode(value);
-    return fits ? [] : [refusal('SAFETENSORS_WRITE_METADATA', '/metadata', `the metadata value of ${quoted(key)} is no Unicode string`)];
+    return fits ? [] : [refused(`the metadata value of ${quoted(key)} is no Unicode string`)];
   });
+  if (problems.length > 0) return problems;
+  if (entries.length > MAX_METADATA_ENTRIES) return [refused(`the metadata has ${entries.length} entries; the limit is ${MAX_METADATA_ENTRIES}`)];
+  const bytes = encoder.encode(JSON.stringify(metadata)).length;
+  return bytes > MAX_METADATA_BYTES ? [refused(`the metadata would have ${bytes} bytes; the limit is ${MAX_METADATA_BYTES}`)] : [];
 }
 
 function checkTensors(tensors: readonly TensorInfo[]): Diagnostic[] {
@@ -101,8 +117,10 @@ function checkTensors(tensors: readonly TensorInfo[]): Diagnostic[] {
     const { name } = tensor;
     const repeated = names.has(name);
     names.add(name);
-    if (repeated || name === METADATA_KEY || !isUnicode(name)) {
-      const why = repeated ? 'stands twice' : name === METADATA_KEY ? 'is reserved' : 'is no Unicode text';
+    // An escape takes up to six bytes a unit.
+    const isLong = 6 * name.length > MAX_NAME_BYTES && nameBytes(name) > MAX_NAME_BYTES;
+    if (repeated || name === METADATA_KEY || !isUnicode(name) || isLong) {
+      const why = repeated ? 'stands twice' : name === METADATA_KEY ? 'is reserved' : isLong ? `has ${nameBytes(name)} bytes; the limit is ${MAX_NAME_BYTES}` : 'is no Unicode text';
       return [refusal('SAFETENSORS_WRITE_NAME', tensorPointer(name), `the name ${quoted(name)} ${why}`)];
     }
     const problem = tensorProblem(tensor);
@@ -110,8 +128,12 @@ function checkTensors(tensors: readonly TensorInfo[]): Diagnostic[] {
   });
 }
 
+/** As it stands in the header, escapes included. */
+const nameBytes = (name: string): number => encoder.encode(JSON.stringify(name)).length - 2;
+
 function tensorProblem({ dtype, shape, strides, location }: TensorInfo): string | undefined {
   if (dtypeRank(dtype) < 0) return `has the type ${dtype.name}, which safetensors does not have`;
+  if (shape.length > MAX_DIMENSIONS) return `has ${shape.length} dimensions; the limit is ${MAX_DIMENSIONS}`;
   if (!shape.every((dimension) => Number.isSafeInteger(dimension) && dimension >= 0)) return `has the shape [${shape.join(', ')}]`;
   const elements = elementCount(shape);
   if (!Number.isSafeInteger(elements)) return `has the shape [${shape.join(', ')}]`;

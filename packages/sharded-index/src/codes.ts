@@ -38,6 +38,24 @@ export const shardedIndexCodes = {
     rationale: 'It is no Unicode text, and no file or tensor can have this name.',
     hint: saveAgain,
   },
+  SHARDED_INDEX_STRING_TOO_LONG: {
+    severity: 'error', clause: clause('I-1.3'),
+    summary: 'A string of the index is longer than 16,777,216 bytes.',
+    rationale: 'No tensor and no file has such a name; it only exhausts memory.',
+    hint: 'The index is damaged or hostile.',
+  },
+  SHARDED_INDEX_TOO_MANY_TENSORS: {
+    severity: 'error', clause: clause('I-2.5'),
+    summary: 'The index, or its shards together, have more than 524,288 tensors.',
+    rationale: 'Their directory would take hundreds of megabytes of memory; the largest published models have some 200,000.',
+    hint: 'The index is damaged or hostile.',
+  },
+  SHARDED_INDEX_METADATA_TOO_LARGE: {
+    severity: 'error', clause: clause('I-2.5'),
+    summary: 'metadata is longer than 1,048,576 bytes.',
+    rationale: 'It is held as a whole; real ones hold a few numbers.',
+    hint: 'Keep such data in a file of its own.',
+  },
   SHARDED_INDEX_NOT_OBJECT: {
     severity: 'error', clause: clause('I-2.1'),
     summary: 'The index is JSON, but not an object.',

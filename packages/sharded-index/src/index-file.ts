@@ -3,11 +3,15 @@
  * Source: transformers `get_checkpoint_shard_files`, huggingface_hub `split_torch_state_dict_into_shards_factory`.
  */
 import type { ByteRange, ByteSource, Diagnostic, MetadataValue } from '@weightspec/core';
-import { Findings, JsonError, JsonReader, firstInvalidUtf8, quoted, tensorPointer, type JsonFault } from '@weightspec/safetensors';
+import { Findings, JsonError, JsonReader, firstInvalidUtf8, memberBeyond, quoted, tensorPointer, type JsonFault } from '@weightspec/safetensors';
 import { shardedIndexDiagnostic, type ShardedIndexCode } from './codes.js';
 
 export const MAX_INDEX_BYTES = 100_000_000;
 const MAX_SHARDS = 10_000;
+/** Lines of weight_map, and tensors in all shards. A few of them may be metadata's. */
+export const MAX_TENSORS = 524_288;
+/** metadata is kept as it is, whatever it holds: arrays of nothing take ten times their text. */
+const MAX_METADATA_BYTES = 1_048_576;
 
 /** One tensor's line in weight_map. */
 export interface MappedTensor {
@@ -70,6 +74,11 @@ export async function parseIndex(source: ByteSource, findings: IndexFindings): P
     findings.add('SHARDED_INDEX_NOT_UTF8', { byteRange: invalid, message: invalid[1] === 3 && invalid[0] === 0 ? 'the index starts with a byte order mark (EF BB BF)' : `byte 0x${bytes[invalid[0]]!.toString(16)} at ${invalid[0]} starts no UTF-8 character` });
     return undefined;
   }
+  const beyond = memberBeyond(bytes, 0, 2, MAX_TENSORS);
+  if (beyond !== undefined) {
+    findings.add('SHARDED_INDEX_TOO_MANY_TENSORS', { byteRange: [beyond, beyond + 1], message: `metadata and weight_map have more than ${MAX_TENSORS} members; number ${MAX_TENSORS + 1} begins at ${beyond}` });
+    return undefined;
+  }
   try {
     return new IndexReader(bytes, findings).read();
   } catch (error) {
@@ -85,6 +94,7 @@ const codeOfFault: Readonly<Record<JsonFault, ShardedIndexCode>> = {
   trailing: 'SHARDED_INDEX_JSON_SYNTAX',
   depth: 'SHARDED_INDEX_JSON_DEPTH',
   'lone-surrogate': 'SHARDED_INDEX_LONE_SURROGATE',
+  'long-string': 'SHARDED_INDEX_STRING_TOO_LONG',
 };
 
 class IndexReader {
@@ -174,6 +184,10 @@ class IndexReader {
     json.object((key) => {
       if (!isNew(key)) return;
       json.skip();
+      if (json.position - start > MAX_METADATA_BYTES) {
+        if (!this.#findings.has('SHARDED_INDEX_METADATA_TOO_LARGE')) this.#findings.add('SHARDED_INDEX_METADATA_TOO_LARGE', { byteRange: json.tokenRange, pointer: '/metadata', message: `metadata has more than ${MAX_METADATA_BYTES} bytes; ${quoted(key)} ends at ${json.position}` });
+        return;
+      }
       const byteRange = json.tokenRange;
       // The reader has judged this text; what is left to JSON.parse are plain values for display.
       const value = JSON.parse(new TextDecoder().decode(this.#bytes.subarray(...byteRange))) as MetadataValue;

@@ -2,7 +2,7 @@
 import { elementCount, type ByteRange, type ByteSource, type Checkpoint, type Diagnostic, type Format, type TensorInfo, type ValidateOptions, type ValidateResult } from '@weightspec/core';
 import { quoted, safetensors, tensorPointer } from '@weightspec/safetensors';
 import { torchCheckpoint, type TorchTensorInfo } from '@weightspec/torch-checkpoint';
-import { indexFindings, parseIndex, type IndexFindings, type MappedTensor, type ShardReference, type ShardedIndex } from './index-file.js';
+import { MAX_TENSORS, indexFindings, parseIndex, type IndexFindings, type MappedTensor, type ShardReference, type ShardedIndex } from './index-file.js';
 import { checkShardNames, shardKind } from './shard-names.js';
 
 /** Opens the file called `name` that lies beside the index; undefined when there is none. `name` is a plain file name. */
@@ -103,17 +103,23 @@ interface OpenedShard {
 async function openShards(references: readonly ShardReference[], resolve: ShardResolver, findings: IndexFindings, options: ReadShardedOptions): Promise<OpenedShard[]> {
   const opened: OpenedShard[] = [];
   let next = 0;
+  let tensors = 0;
   const work = async (): Promise<void> => {
-    while (next < references.length) {
+    while (next < references.length && tensors <= MAX_TENSORS) {
       options.signal?.throwIfAborted();
       const place = next++;
+      const { name, byteRange } = references[place]!;
       opened[place] = await openShard(references[place]!, resolve, findings, options);
+      const before = tensors;
+      tensors += opened[place].shard.checkpoint?.tensors.length ?? 0;
+      if (before <= MAX_TENSORS && tensors > MAX_TENSORS) findings.add('SHARDED_INDEX_TOO_MANY_TENSORS', { byteRange, message: `the shards up to ${quoted(name)} hold more than ${MAX_TENSORS} tensors` });
     }
   };
   const workers = Array.from({ length: Math.min(options.concurrency ?? 8, references.length) }, work);
   const settled = await Promise.allSettled(workers);
   const failed = settled.find((result) => result.status === 'rejected');
-  if (!failed) return opened;
+  // Places of shards that were not opened any more are empty.
+  if (!failed) return opened.filter((entry) => entry !== undefined);
   await closeAll(opened.filter((entry) => entry !== undefined).map(({ shard }) => shard));
   throw failed.reason;
 }

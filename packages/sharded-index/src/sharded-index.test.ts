@@ -2,7 +2,7 @@
 import { DiagnosticError, dtype, summarize, verdictOf, type ByteSource, type Diagnostic, type TensorInfo } from '@weightspec/core';
 import { memorySink, memorySource, type MemorySink } from '@weightspec/io';
 import { sharedData } from '@weightspec/oracles';
-import { safetensors, writeSafetensors } from '@weightspec/safetensors';
+import { encodeHeader, safetensors, writeSafetensors } from '@weightspec/safetensors';
 import { torchCheckpoint } from '@weightspec/torch-checkpoint';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
@@ -214,12 +214,39 @@ describe.each(rules)('$code: $name', ({ code, index, files, marked, in: where })
 });
 
 describe('readSharded', () => {
-  it('has a rule above for every code but the one that takes 100 MB', () => {
-    expect(new Set([...rules.map(({ code }) => code), 'SHARDED_INDEX_TOO_LARGE'])).toEqual(new Set(Object.keys(shardedIndexCodes)));
+  it('has a rule above for every code but those of limits that take megabytes', () => {
+    expect(new Set([...rules.map(({ code }) => code), 'SHARDED_INDEX_TOO_LARGE', 'SHARDED_INDEX_STRING_TOO_LONG', 'SHARDED_INDEX_TOO_MANY_TENSORS', 'SHARDED_INDEX_METADATA_TOO_LARGE'])).toEqual(new Set(Object.keys(shardedIndexCodes)));
   });
   it('does not read an index of more than 100,000,000 bytes (SHARDED_INDEX_TOO_LARGE)', async () => {
     const source: ByteSource = { name: 'big', size: 100_000_001, read: async () => { throw new Error('read'); } };
     expect(codes((await readIndexFile(source)).diagnostics)).toEqual(['SHARDED_INDEX_TOO_LARGE']);
+  });
+  const codesOfIndex = async (text: string): Promise<readonly string[]> => codes((await readIndexFile(memorySource(new TextEncoder().encode(text), 'model.safetensors.index.json'))).diagnostics);
+  const lines = (count: number): string => Array.from({ length: count }, (_, index) => `"${index}":"${one}"`).join(',');
+  it('takes 524,288 lines and no more (SHARDED_INDEX_TOO_MANY_TENSORS)', async () => {
+    expect(await codesOfIndex(`{"metadata":{"total_size":0},"weight_map":{${lines(524_287)}}}`)).toEqual([]);
+    expect(await codesOfIndex(`{"metadata":{"total_size":0},"weight_map":{${lines(524_288)}}}`)).toEqual(['SHARDED_INDEX_TOO_MANY_TENSORS']);
+  });
+  it('takes a megabyte of metadata and no more (SHARDED_INDEX_METADATA_TOO_LARGE)', async () => {
+    const withNote = (length: number): string => `{"metadata":{"total_size":0,"note":"${'x'.repeat(length)}"},"weight_map":{"a":"${one}"}}`;
+    expect(await codesOfIndex(withNote(1_048_576 - 25))).toEqual([]);
+    expect(await codesOfIndex(withNote(1_048_576 - 24))).toEqual(['SHARDED_INDEX_METADATA_TOO_LARGE']);
+  });
+  it('takes no string above 16,777,216 bytes (SHARDED_INDEX_STRING_TOO_LONG)', async () => {
+    expect(await codesOfIndex(`{"metadata":{"total_size":0},"weight_map":{"${'x'.repeat(16_777_216)}":"${one}"}}`)).toEqual([]);
+    expect(await codesOfIndex(`{"metadata":{"total_size":0},"weight_map":{"${'x'.repeat(16_777_217)}":"${one}"}}`)).toEqual(['SHARDED_INDEX_STRING_TOO_LONG']);
+  });
+  it('stops opening shards when they hold more than 524,288 tensors (SHARDED_INDEX_TOO_MANY_TENSORS)', async () => {
+    const shard = encodeHeader(Array.from({ length: 262_144 }, (_, index) => ({ name: String(index), dtype: dtype('U8'), shape: [0], location: { source: memorySource(new Uint8Array(0)), offset: 0, length: 0 } })));
+    const names = Array.from({ length: 9 }, (_, index) => `model-${String(index + 1).padStart(5, '0')}-of-00009.safetensors`);
+    const asked: string[] = [];
+    const index = JSON.stringify({ metadata: { total_size: 0 }, weight_map: Object.fromEntries(names.map((name, i) => [`t${i}`, name])) });
+    const { diagnostics, checkpoint } = await readSharded(memorySource(new TextEncoder().encode(index)), async (name) => {
+      asked.push(name);
+      return memorySource(shard, name);
+    }, { concurrency: 1 });
+    expect(diagnostics.filter(({ code }) => code === 'SHARDED_INDEX_TOO_MANY_TENSORS').map(({ message }) => message)).toEqual([`the shards up to "${names[2]}" hold more than 524288 tensors`]);
+    expect([asked, checkpoint]).toEqual([names.slice(0, 3), undefined]);
   });
   it('reports what is wrong in a shard with the shard\'s codes and name, and says nothing more of its tensors', async () => {
     const files = await soundFiles();
