@@ -1,18 +1,21 @@
-/** From ops to dispatches: which kernel runs for an op, on which buffers, with which constants. */
-import type { Op, WeightMap } from '@weightspec/core';
-import { BackendError, type WeightStore } from '@weightspec/kernels';
+/** From ops to dispatches: which kernel runs for an op or a group of them, on which buffers, with which constants. */
+import type { Op, Program, WeightMap } from '@weightspec/core';
+import { BackendError, weightsOf, type WeightStore } from '@weightspec/kernels';
 import type { Gpu } from './device/gpu.js';
 import type { DispatchSpec } from './dispatch.js';
+import { groupsOf, type AttentionGroup, type Group, type MatmulGroup, type OpOf } from './groups.js';
 import type { Memory } from './memory.js';
-import { constantsBuffer, Uploader, type Matrix, type MatrixRange } from './weights/upload.js';
-import { attentionKernel, attentionWorkgroupFloats, storeKernel } from './wgsl/attention.js';
+import { strideOf } from './plan.js';
+import { constantsBuffer, fitsStack, Uploader, type Matrix, type MatrixRange, type StackPart } from './weights/upload.js';
+import { ARGMAX_RANGE, argmaxKernel, type ArgmaxForm } from './wgsl/argmax.js';
+import { attentionKernel, attentionRangesKernel, attentionWorkgroupFloats, combineRangesKernel, rangeCount, storeKernel } from './wgsl/attention.js';
 import { decoderOf, matrixConstants } from './wgsl/decode.js';
 import { addKernel, swigluKernel } from './wgsl/elementwise.js';
 import { embedKernel } from './wgsl/embed.js';
 import type { Kernel } from './wgsl/kernel.js';
-import { matmulKernel, matvecKernel, ROWS_PER_GROUP, TILE } from './wgsl/matmul.js';
+import { matmulKernel, matvecConstants, matvecKernel, MOST_OUTS, rowsPerGroup, TILE, type Added, type MatvecForm } from './wgsl/matmul.js';
 import { rmsnormKernel } from './wgsl/rmsnorm.js';
-import { ropeKernel } from './wgsl/rope.js';
+import { rotateAndStoreKernel, ropeKernel } from './wgsl/rope.js';
 import { roundActivationsKernel } from './wgsl/round-activations.js';
 
 /** Name of the buffer that holds activations rounded to int8; no program can call its own so. */
@@ -20,28 +23,26 @@ export const ROUNDED = '\0rounded';
 /** Workgroup memory that every device has, in bytes. */
 const WORKGROUP_BYTES = 16384;
 
-type OpOf<Name extends Op['op']> = Extract<Op, { op: Name }>;
-
 /** What one op needs of the others: tokens and tables of the batch. */
 export interface BatchBuffers {
   readonly tokens: () => GPUBuffer;
   readonly table: (headDim: number, theta: number) => () => GPUBuffer;
 }
 
-/** Dispatches of an op for one token and for more. */
-export interface BoundOp {
-  readonly one: readonly DispatchSpec[];
-  readonly many: readonly DispatchSpec[];
-}
+/** Dispatches are made for one token or for any number of them. */
+export type Batch = 'one' | 'many';
 
 export class OpBinder {
   readonly #vectors = new Map<string, GPUBuffer>();
   readonly #matrices = new Map<string, Matrix>();
+  /** By the names of their matrices. */
+  readonly #stacks = new Map<string, Matrix>();
   readonly #uploader: Uploader;
 
   constructor(
     private readonly gpu: Gpu,
     private readonly memory: Memory,
+    private readonly program: Program,
     private readonly weights: WeightMap,
     private readonly store: WeightStore,
     private readonly batch: BatchBuffers,
@@ -49,41 +50,113 @@ export class OpBinder {
     this.#uploader = new Uploader(gpu);
   }
 
-  /** Uploads the weights of `op` that are not there yet. */
-  async bind(op: Op): Promise<BoundOp> {
-    switch (op.op) {
-      case 'embed': return always(await this.#embed(op));
-      case 'matmul': return this.#matmul(op);
-      case 'rmsnorm': return always([await this.#rmsnorm(op)]);
-      case 'rope': return always([this.#rope(op)]);
-      case 'attention': return always(this.#attention(op));
-      case 'swiglu': return always([this.#elementwise(swigluKernel(op), op.out)]);
-      default: return always([this.#elementwise(addKernel(op), op.out)]);
+  /** What can be done together here. */
+  groups(): Group[] {
+    const users = new Map<string, number>();
+    for (const name of this.program.ops.flatMap((op) => weightsOf(op))) users.set(name, (users.get(name) ?? 0) + 1);
+    return groupsOf(this.program, {
+      stackable: (upper, lower) => upper.length < MOST_OUTS && [...upper, lower].every(({ weight }) => users.get(weight) === 1) && fitsStack([...upper, lower].map(({ weight }) => this.#part(weight)), this.gpu.bufferLimit.bytes),
+      rounded: (op) => this.#isRounded(op),
+    });
+  }
+
+  /** Dispatches of a group. Uploads its weights unless they are there. */
+  async bindGroup(group: Group, batch: Batch): Promise<DispatchSpec[]> {
+    switch (group.kind) {
+      case 'matmuls': return this.#matmuls(group, batch);
+      case 'attention': return [this.#rotateAndStore(group), ...this.#attend(group.attention, batch)];
+      default: return this.bindOp(group.ops[0], batch);
     }
+  }
+
+  /** Dispatches of an op alone. Uploads its weights unless they are there. */
+  async bindOp(op: Op, batch: Batch): Promise<DispatchSpec[]> {
+    switch (op.op) {
+      case 'embed': return this.#embed(op);
+      case 'matmul': return [...this.#roundedInput(op), ...(batch === 'one' ? await this.#matvec({ matmuls: [op] }) : await this.#matmul(op))];
+      case 'rmsnorm': return [await this.#rmsnorm(op)];
+      case 'rope': return [this.#rope(op)];
+      case 'attention': return [this.#storeKeys(op), ...this.#attend(op, batch)];
+      case 'swiglu': return [this.#elementwise(swigluKernel(op), op.out)];
+      default: return [this.#elementwise(addKernel(op), op.out)];
+    }
+  }
+
+  /** The likeliest token of the row of logits becomes token 0. */
+  argmax(): DispatchSpec[] {
+    const { logits, vocabSize } = this.program;
+    return this.#argmaxOf('logits', vocabSize, () => this.memory.activation(logits));
+  }
+
+  #argmaxOf(from: ArgmaxForm['from'], count: number, source: () => GPUBuffer): DispatchSpec[] {
+    const { gpu, memory, program, batch } = this;
+    const workgroups = Math.ceil(count / ARGMAX_RANGE);
+    const best = workgroups === 1 ? undefined : memory.keep(gpu.storage('candidates', 8 * workgroups));
+    const kernel = argmaxKernel({ from, to: best ? 'candidates' : 'token' }, gpu.abilities);
+    const spec: DispatchSpec = {
+      kernel,
+      constants: this.#constants(kernel.constants, { count, stride: memory.stride(program.logits) }),
+      buffers: () => [source(), best ?? batch.tokens()],
+      groups: () => workgroups,
+    };
+    return best ? [spec, ...this.#argmaxOf('candidates', workgroups, () => best)] : [spec];
   }
 
   #constants(constants: Kernel['constants'], values: Readonly<Record<string, number>>): GPUBuffer {
     return this.memory.keep(constantsBuffer(this.gpu, constants, values));
   }
 
+  #part(name: string): StackPart {
+    return { handle: this.weights.get(name)!, weight: this.store.weight(name) };
+  }
+
+  #isRounded({ weight }: OpOf<'matmul'>): boolean {
+    return this.store.weight(weight).storage.int8Activations === true;
+  }
+
   async #vector(name: string): Promise<GPUBuffer> {
-    const buffer = this.#vectors.get(name) ?? this.memory.keep(await this.#uploader.vector(name, this.store.weight(name)));
+    const weight = this.store.weight(name);
+    const buffer = this.#vectors.get(name) ?? this.memory.keep(await this.#uploader.vectors([{ name, weight, length: strideOf(weight.columns) }]));
     this.#vectors.set(name, buffer);
     return buffer;
   }
 
+  /** A norm's weight and, behind it, the biases of a stack's rows in one buffer; none where there is neither. */
+  async #vectorsOf(norm: OpOf<'rmsnorm'> | undefined, matmuls: readonly OpOf<'matmul'>[]): Promise<{ readonly buffers: readonly GPUBuffer[]; readonly biasStart?: number }> {
+    if (matmuls.every(({ bias }) => bias === undefined)) return { buffers: norm ? [await this.#vector(norm.weight)] : [] };
+    const weight = (name: string | undefined) => name === undefined ? undefined : { name, weight: this.store.weight(name) };
+    const normLength = norm ? this.memory.stride(norm.x) : 0;
+    const biases = matmuls.map((matmul) => ({ ...weight(matmul.bias), length: this.store.weight(matmul.weight).rows }));
+    const buffer = await this.#uploader.vectors([{ ...weight(norm?.weight), length: normLength }, ...biases]);
+    return { buffers: [this.memory.keep(buffer)], biasStart: normLength / 4 };
+  }
+
   async #matrix(name: string): Promise<Matrix> {
-    const known = this.#matrices.get(name);
-    if (known) return known;
-    const matrix = await this.#uploader.matrix(this.weights.get(name)!, this.store.weight(name));
-    for (const { planes } of matrix.ranges) for (const buffer of Object.values(planes)) this.memory.keep(buffer);
+    const matrix = this.#matrices.get(name) ?? this.#keptMatrix(await this.#uploader.matrix(this.#part(name)));
     this.#matrices.set(name, matrix);
     return matrix;
   }
 
-  #matrixConstants({ layout }: Matrix, { firstRow, rowCount, groupOffset }: MatrixRange, xStride: number, outStride: number): GPUBuffer {
+  /** Several matrices as one. */
+  async #stack(names: readonly string[]): Promise<Matrix> {
+    if (names.length === 1) return this.#matrix(names[0]!);
+    const key = names.join('\0');
+    const known = this.#stacks.get(key);
+    if (known) return known;
+    const { stack, parts } = await this.#uploader.stack(names.map((name) => this.#part(name)));
+    names.forEach((name, i) => this.#matrices.set(name, parts[i]!));
+    this.#stacks.set(key, this.#keptMatrix(stack));
+    return stack;
+  }
+
+  #keptMatrix(matrix: Matrix): Matrix {
+    for (const { planes } of matrix.ranges) for (const buffer of Object.values(planes)) this.memory.keep(buffer);
+    return matrix;
+  }
+
+  #matrixConstants({ layout }: Matrix, { firstRow, rowCount, planeRow, groupOffset }: MatrixRange, xStride: number, outStride: number): Record<(typeof matrixConstants)[number][0], number> {
     const { columns, unitsPerRow, groupSize = 1 } = layout;
-    return this.#constants(matrixConstants, { rows: rowCount, columns, unitsPerRow, firstOut: firstRow, groupSize, groupOffset, xStride: xStride / 4, outStride: outStride / 4 });
+    return { rows: rowCount, columns, unitsPerRow, planeRow, firstOut: firstRow, groupSize, groupOffset, xStride: xStride / 4, outStride: outStride / 4 };
   }
 
   async #embed({ weight, out }: OpOf<'embed'>): Promise<DispatchSpec[]> {
@@ -91,40 +164,73 @@ export class OpBinder {
     const { kind, unitsPerRow } = matrix.layout;
     return matrix.ranges.map((range) => ({
       kernel: embedKernel(kind),
-      constants: this.#matrixConstants(matrix, range, 0, this.memory.stride(out)),
+      constants: this.#constants(matrixConstants, this.#matrixConstants(matrix, range, 0, this.memory.stride(out))),
       buffers: () => [...planesOf(matrix, range), this.batch.tokens(), this.memory.activation(out)],
       groups: (rowCount) => Math.ceil((rowCount * unitsPerRow) / 64),
     }));
   }
 
-  async #matmul(op: OpOf<'matmul'>): Promise<BoundOp> {
-    const matrix = await this.#matrix(op.weight);
-    const bias = op.bias === undefined ? [] : [await this.#vector(op.bias)];
-    const { kind } = matrix.layout;
-    const rounded = this.store.weight(op.weight).storage.int8Activations === true;
-    const x = rounded ? ROUNDED : op.x;
-    const xStride = this.memory.stride(op.x);
-    const specs = (kernel: Kernel, groups: (range: MatrixRange, rowCount: number) => number): DispatchSpec[] => matrix.ranges.map((range) => ({
-      kernel,
-      constants: this.#matrixConstants(matrix, range, xStride, this.memory.stride(op.out)),
-      buffers: () => [...planesOf(matrix, range), this.memory.activation(x), ...bias, this.memory.activation(op.out)],
-      groups: (rowCount) => groups(range, rowCount),
-    }));
-    const before = rounded ? [this.#roundActivations(op.x)] : [];
-    return {
-      one: [...before, ...specs(matvecKernel(kind, bias.length > 0, this.gpu.abilities), ({ rowCount: rows }) => Math.ceil(rows / ROWS_PER_GROUP))],
-      many: [...before, ...specs(matmulKernel(kind, bias.length > 0), ({ rowCount: rows }, tokens) => Math.ceil(rows / TILE) * Math.ceil(tokens / TILE))],
-    };
+  async #matmuls(group: MatmulGroup, batch: Batch): Promise<DispatchSpec[]> {
+    const { norm, stacks, add, swiglu } = group;
+    const specs = this.#roundedInput(stacks[0]![0]!);
+    if (batch === 'one') {
+      for (const matmuls of stacks) specs.push(...(await this.#matvec({ norm, matmuls, add, swiglu })));
+      return specs;
+    }
+    for (const matmul of stacks.flat()) specs.push(...(await this.#matmul(matmul, add)));
+    if (norm) specs.unshift(await this.#rmsnorm(norm));
+    if (swiglu) specs.push(this.#elementwise(swigluKernel(swiglu), swiglu.out));
+    return specs;
   }
 
-  #roundActivations(x: string): DispatchSpec {
+  /** One token times a stack of matrices. */
+  async #matvec({ norm, matmuls, add, swiglu }: { readonly matmuls: readonly OpOf<'matmul'>[] } & Pick<MatmulGroup, 'norm' | 'add' | 'swiglu'>): Promise<DispatchSpec[]> {
+    const { memory } = this;
+    const matrix = await this.#stack(matmuls.map(({ weight }) => weight));
+    const { buffers: vectors, biasStart } = await this.#vectorsOf(norm, matmuls);
+    const first = matmuls[0]!;
+    const input = norm?.x ?? first.x;
+    const ending = add ?? swiglu;
+    const outs = ending ? [ending.out] : matmuls.map(({ out }) => out);
+    const addition = additionTo(first, add);
+    const form: MatvecForm = { kind: matrix.layout.kind, norm: norm !== undefined, bias: biasStart !== undefined, outs: outs.length, added: addition?.added, swiglu: swiglu !== undefined };
+    const starts = [1, 2].map((i) => matmuls.slice(0, i).reduce((sum, { weight }) => sum + this.store.weight(weight).rows, 0));
+    const outStrides = outs.map((out) => memory.stride(out) / 4);
+    return matrix.ranges.map((range) => ({
+      kernel: matvecKernel(form, this.gpu.abilities),
+      constants: this.#constants(matvecConstants, {
+        ...this.#matrixConstants(matrix, range, memory.stride(input), memory.stride(outs[0]!)),
+        eps: norm?.eps ?? 0, biasStart: biasStart ?? 0, start1: starts[0]!, start2: starts[1]!, outStride1: outStrides[1] ?? 0, outStride2: outStrides[2] ?? 0,
+      }),
+      buffers: () => [...planesOf(matrix, range), memory.activation(this.#isRounded(first) ? ROUNDED : input), ...vectors, ...[...(addition?.apart ?? []), ...outs].map((name) => memory.activation(name))],
+      groups: () => Math.ceil((swiglu ? range.rowCount / 2 : range.rowCount) / rowsPerGroup(form)),
+    }));
+  }
+
+  /** Many tokens times a matrix, and an addition to the product. */
+  async #matmul(op: OpOf<'matmul'>, add?: OpOf<'add'>): Promise<DispatchSpec[]> {
+    const { memory } = this;
+    const matrix = await this.#matrix(op.weight);
+    const bias = op.bias === undefined ? [] : [await this.#vector(op.bias)];
+    const addition = additionTo(op, add);
+    const out = add?.out ?? op.out;
+    return matrix.ranges.map((range) => ({
+      kernel: matmulKernel({ kind: matrix.layout.kind, bias: bias.length > 0, added: addition?.added }),
+      constants: this.#constants(matrixConstants, this.#matrixConstants(matrix, range, memory.stride(op.x), memory.stride(out))),
+      buffers: () => [...planesOf(matrix, range), memory.activation(this.#isRounded(op) ? ROUNDED : op.x), ...bias, ...[...(addition?.apart ?? []), out].map((name) => memory.activation(name))],
+      groups: (rowCount) => Math.ceil(range.rowCount / TILE) * Math.ceil(rowCount / TILE),
+    }));
+  }
+
+  #roundedInput(op: OpOf<'matmul'>): DispatchSpec[] {
+    if (!this.#isRounded(op)) return [];
     const kernel = roundActivationsKernel(this.gpu.abilities);
-    return {
+    return [{
       kernel,
-      constants: this.#constants(kernel.constants, { stride: this.memory.stride(x) }),
-      buffers: () => [this.memory.activation(x), this.memory.activation(ROUNDED)],
+      constants: this.#constants(kernel.constants, { stride: this.memory.stride(op.x) }),
+      buffers: () => [this.memory.activation(op.x), this.memory.activation(ROUNDED)],
       groups: (rowCount) => rowCount,
-    };
+    }];
   }
 
   async #rmsnorm(op: OpOf<'rmsnorm'>): Promise<DispatchSpec> {
@@ -149,28 +255,46 @@ export class OpBinder {
     };
   }
 
-  #attention(op: OpOf<'attention'>): DispatchSpec[] {
-    const { heads, kvHeads, headDim, layer } = op;
-    const bytes = 4 * attentionWorkgroupFloats(headDim, this.gpu.abilities);
-    if (bytes > WORKGROUP_BYTES) throw new BackendError('BACKEND_FAILED', `attention heads of ${headDim} need ${bytes} bytes of workgroup memory; maxComputeWorkgroupStorageSize is ${WORKGROUP_BYTES}`);
-    const kvWidth = kvHeads * headDim;
+  #rotateAndStore({ query, attention: { q, k, v, heads, kvHeads, headDim, layer } }: AttentionGroup): DispatchSpec {
     const { memory } = this;
-    const store = storeKernel(op);
-    const attend = attentionKernel(op, headDim, this.gpu.abilities);
-    const cache = (): GPUBuffer[] => [memory.cache(layer).keys, memory.cache(layer).values];
+    const table = this.batch.table(headDim, query.theta);
+    const kernel = rotateAndStoreKernel(query.style);
+    return {
+      kernel,
+      constants: this.#constants(kernel.constants, { heads, kvHeads, halfDim: headDim / 2, qStride: memory.stride(q), kStride: memory.stride(k) }),
+      buffers: () => [table(), ...cacheOf(memory, layer), ...[q, k, v].map((name) => memory.activation(name))],
+      groups: (rowCount) => Math.ceil((rowCount * (heads + kvHeads) * (headDim / 2)) / 64),
+    };
+  }
+
+  #storeKeys(op: OpOf<'attention'>): DispatchSpec {
+    const { memory } = this;
+    const kvWidth = op.kvHeads * op.headDim;
+    const { kernel, buffers } = storeKernel(op);
+    return {
+      kernel,
+      constants: this.#constants(kernel.constants, { kvWidth, stride: memory.stride(op.k) }),
+      buffers: () => [...cacheOf(memory, op.layer), ...buffers.map((name) => memory.activation(name))],
+      groups: (rowCount) => Math.ceil((rowCount * kvWidth) / 64),
+    };
+  }
+
+  /** One workgroup a head leaves most of a card idle, so that for one token a long context is cut into ranges. */
+  #attend(op: OpOf<'attention'>, batch: Batch): DispatchSpec[] {
+    const { heads, kvHeads, headDim, layer, q, out } = op;
+    const { abilities } = this.gpu;
+    const bytes = 4 * attentionWorkgroupFloats(headDim, abilities);
+    if (bytes > WORKGROUP_BYTES) throw new BackendError('BACKEND_FAILED', `attention heads of ${headDim} need ${bytes} bytes of workgroup memory; maxComputeWorkgroupStorageSize is ${WORKGROUP_BYTES}`);
+    const { memory } = this;
+    const whole = attentionKernel(op, headDim, abilities);
+    const constants = this.#constants(whole.kernel.constants, { heads, headsPerKv: heads / kvHeads, kvWidth: kvHeads * headDim, qStride: memory.stride(q), outStride: memory.stride(out), scale: 1 / Math.sqrt(headDim) });
+    const wholeBuffers = (): GPUBuffer[] => [...cacheOf(memory, layer), ...whole.buffers.map((name) => memory.activation(name))];
+    if (batch === 'many') return [{ kernel: whole.kernel, constants, buffers: wholeBuffers, groups: (rowCount) => rowCount * heads }];
+    const inRanges = (positions: number): boolean => rangeCount(positions) > 1;
     return [
-      {
-        kernel: store.kernel,
-        constants: this.#constants(store.kernel.constants, { kvWidth, stride: memory.stride(op.k) }),
-        buffers: () => [...cache(), ...store.buffers.map((name) => memory.activation(name))],
-        groups: (rowCount) => Math.ceil((rowCount * kvWidth) / 64),
-      },
-      {
-        kernel: attend.kernel,
-        constants: this.#constants(attend.kernel.constants, { heads, headsPerKv: heads / kvHeads, kvWidth, qStride: memory.stride(op.q), outStride: memory.stride(op.out), scale: 1 / Math.sqrt(headDim) }),
-        buffers: () => [...cache(), ...attend.buffers.map((name) => memory.activation(name))],
-        groups: (rowCount) => rowCount * heads,
-      },
+      { kernel: whole.kernel, constants, buffers: wholeBuffers, groups: (_, positions) => (inRanges(positions) ? 0 : heads) },
+      { kernel: attentionRangesKernel(headDim, abilities), constants, buffers: () => [...cacheOf(memory, layer), memory.activation(q), memory.partials], groups: (_, positions) => (inRanges(positions) ? heads * rangeCount(positions) : 0) },
+      { kernel: combineRangesKernel(headDim, abilities), constants, buffers: () => [memory.partials, memory.activation(out)], groups: (_, positions) => (inRanges(positions) ? heads : 0) },
     ];
   }
 
@@ -185,6 +309,13 @@ export class OpBinder {
   }
 }
 
-const always = (specs: readonly DispatchSpec[]): BoundOp => ({ one: specs, many: specs });
-
 const planesOf = ({ layout }: Matrix, { planes }: MatrixRange): GPUBuffer[] => decoderOf(layout.kind).planes.map((name) => planes[name]!);
+
+const cacheOf = (memory: Memory, layer: number): GPUBuffer[] => [memory.cache(layer).keys, memory.cache(layer).values];
+
+/** What is added to a product, and the buffer that holds it where out does not. */
+function additionTo({ out: product }: OpOf<'matmul'>, add: OpOf<'add'> | undefined): { readonly added: Added; readonly apart: readonly string[] } | undefined {
+  if (!add) return undefined;
+  const other = add.a === product ? add.b : add.a;
+  return other === add.out ? { added: 'inPlace', apart: [] } : { added: 'apart', apart: [other] };
+}

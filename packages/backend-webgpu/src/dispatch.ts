@@ -11,8 +11,8 @@ export interface DispatchSpec {
   readonly constants: GPUBuffer;
   /** In the order of the kernel's bindings; asked again after buffers have grown. */
   readonly buffers: () => readonly GPUBuffer[];
-  /** Workgroups for so many rows. */
-  readonly groups: (rowCount: number) => number;
+  /** Workgroups for so many rows, the last of which attends to so many positions. None: there is nothing to do. */
+  readonly groups: (rowCount: number, positions: number) => number;
 }
 
 export class Dispatch {
@@ -34,10 +34,12 @@ export class Dispatch {
     this.#bindGroups = {};
   }
 
-  encode(pass: GPUComputePassEncoder, rows: Rows, rowCount: number): void {
+  encode(pass: GPUComputePassEncoder, rows: Rows, rowCount: number, positions: number): void {
+    const groups = this.spec.groups(rowCount, positions);
+    if (groups === 0) return;
     pass.setPipeline(this.compiled.pipeline);
     pass.setBindGroup(0, (this.#bindGroups[rows] ??= this.#bind(rows)));
-    pass.dispatchWorkgroups(...gridOf(this.spec.groups(rowCount)));
+    pass.dispatchWorkgroups(...gridOf(groups));
   }
 
   #bind(rows: Rows): GPUBindGroup {

@@ -1,9 +1,9 @@
 /** A program on the device: weights, cache and activations stay there; one command buffer runs a batch of tokens. */
-import type { Executable, Op, Program, RunOptions, WeightMap } from '@weightspec/core';
-import { assertProgram, assertRun, openWeightStore, outputOf } from '@weightspec/kernels';
-import { OpBinder, ROUNDED, type BoundOp } from './bind-ops.js';
+import type { Executable, Program, RunOptions, WeightMap } from '@weightspec/core';
+import { assertProgram, assertRun, openWeightStore, outputOf, type WeightStore } from '@weightspec/kernels';
+import { OpBinder, ROUNDED, type BatchBuffers } from './bind-ops.js';
 import { usage, type Gpu } from './device/gpu.js';
-import { Dispatch, type Rows } from './dispatch.js';
+import { Dispatch, type DispatchSpec, type Rows } from './dispatch.js';
 import { Memory } from './memory.js';
 import { ropeTable } from './rope-table.js';
 
@@ -11,11 +11,18 @@ import { ropeTable } from './rope-table.js';
 const MOST_TOKENS = 512;
 /** Tokens of a prompt that fill a card with tiles of 32 even where matrices are small. */
 const BATCH_TOKENS = 256;
+/** Tokens that are on their way while the id of one is read: none of them waits for its id to come here and go back. */
+const AHEAD = 1;
+/** What stands for the id where no logit is a number. */
+const NO_TOKEN = 0xffffffff;
+
+const DISPOSED = 'this executable was disposed of';
 
 interface Step {
-  readonly op: Op;
   readonly one: readonly Dispatch[];
   readonly many: readonly Dispatch[];
+  /** Only the last token's rows of what it computes are wanted when only its logits are: `one` does for them. */
+  readonly isClassifier: boolean;
 }
 
 /** Inputs of a batch that are not activations. */
@@ -33,11 +40,10 @@ export async function compileProgram(gpu: Gpu, program: Program, weights: Weight
   const widest = Math.max(...program.buffers.map(({ width }) => width));
   const rounds = program.weights.some(({ name }) => store.weight(name).storage.int8Activations === true);
   const memory = new Memory(gpu, program, new Map(rounds ? [[ROUNDED, widest]] : []));
-  const executable = new WebGpuExecutable(gpu, program, memory);
+  const executable = new WebGpuExecutable(gpu, program, memory, weights, store);
   try {
     await gpu.guarded('the weights', async () => {
-      const binder = new OpBinder(gpu, memory, weights, store, executable.batchBuffers);
-      for (const op of program.ops) await executable.add(op, await binder.bind(op));
+      await executable.plan();
       await gpu.settled();
     });
   } catch (error) {
@@ -50,28 +56,38 @@ export async function compileProgram(gpu: Gpu, program: Program, weights: Weight
 class WebGpuExecutable implements Executable {
   /** A CPU that plays the GPU gains nothing from more than the caller's own few. */
   readonly batchTokens?: number;
-  readonly #steps: Step[] = [];
+  /** Groups of ops. */
+  #steps: readonly Step[] = [];
+  /** Op by op, for traces; made when there is one. */
+  #opSteps?: readonly Step[];
+  #argmax: readonly Dispatch[] = [];
+  readonly #binder: OpBinder;
   readonly #tables: Table[] = [];
   readonly #batches: Readonly<Record<Rows, GPUBuffer>>;
   #tokens: GPUBuffer;
   #batchRows = 0;
   /** Positions whose keys and values are in the cache. */
   #cached = 0;
-  #running?: Promise<Float32Array>;
+  #busy = false;
+  /** The run, or the step of a longer one, that buffers must outlive. */
+  #working: Promise<unknown> = Promise.resolve();
   #disposed = false;
 
   constructor(
     private readonly gpu: Gpu,
     private readonly program: Program,
     private readonly memory: Memory,
+    weights: WeightMap,
+    store: WeightStore,
   ) {
     const uniform = (label: string): GPUBuffer => memory.keep(gpu.device.createBuffer({ label, size: 16, usage: usage.uniform | usage.copyTarget }));
     this.#batches = { all: uniform('batch'), last: uniform('last row') };
     this.#tokens = gpu.storage('tokens', 4);
+    this.#binder = new OpBinder(gpu, memory, program, weights, store, this.#batchBuffers);
     if (!gpu.info.emulated) this.batchTokens = BATCH_TOKENS;
   }
 
-  readonly batchBuffers = {
+  readonly #batchBuffers: BatchBuffers = {
     tokens: (): GPUBuffer => this.#tokens,
     table: (headDim: number, theta: number): (() => GPUBuffer) => {
       const table = this.#tables.find((known) => known.headDim === headDim && known.theta === theta) ?? { headDim, theta, buffer: this.#tokens };
@@ -80,37 +96,104 @@ class WebGpuExecutable implements Executable {
     },
   };
 
-  async add(op: Op, { one, many }: BoundOp): Promise<void> {
-    const dispatches = async (specs: BoundOp['one']): Promise<Dispatch[]> => Promise.all(specs.map((spec) => Dispatch.create(this.gpu, spec, this.#batches)));
-    const forMany = await dispatches(many);
-    this.#steps.push({ op, many: forMany, one: one === many ? forMany : await dispatches(one) });
+  /** Uploads the weights and compiles the kernels. Throws BackendError. */
+  async plan(): Promise<void> {
+    const groups = this.#binder.groups();
+    const steps: Step[] = [];
+    for (const group of groups) {
+      const isClassifier = group === groups.at(-1) && group.kind === 'matmuls' && group.stacks.flat().length === 1 && group.ops.at(-1)!.op === 'matmul';
+      steps.push({ isClassifier, one: await this.#dispatches(await this.#binder.bindGroup(group, 'one')), many: await this.#dispatches(await this.#binder.bindGroup(group, 'many')) });
+    }
+    this.#steps = steps;
+    this.#argmax = await this.#dispatches(this.#binder.argmax());
+  }
+
+  async #opByOp(): Promise<readonly Step[]> {
+    const { ops } = this.program;
+    const steps: Step[] = [];
+    for (const [index, op] of ops.entries()) {
+      steps.push({ isClassifier: index === ops.length - 1 && op.op === 'matmul', one: await this.#dispatches(await this.#binder.bindOp(op, 'one')), many: await this.#dispatches(await this.#binder.bindOp(op, 'many')) });
+    }
+    return steps;
+  }
+
+  async #dispatches(specs: readonly DispatchSpec[]): Promise<Dispatch[]> {
+    return Promise.all(specs.map((spec) => Dispatch.create(this.gpu, spec, this.#batches)));
   }
 
   async run(tokens: readonly number[], position: number, options: RunOptions = {}): Promise<Float32Array> {
-    if (this.#disposed) throw new Error('this executable was disposed of');
-    if (this.#running) throw new Error('this executable is already running; await the run before');
+    this.#assertReady();
     assertRun(this.program, tokens, position, this.#cached);
-    this.#running = this.#runBatches(tokens, position, options);
+    this.#busy = true;
     try {
-      return await this.#running;
+      return await this.#work(this.#runBatches(tokens, position, options));
     } finally {
-      this.#running = undefined;
+      this.#busy = false;
+    }
+  }
+
+  /** Ids go from the device to the device; each is read while the next token is on its way. */
+  async *greedy(tokens: readonly number[], position: number, count: number, { signal }: Pick<RunOptions, 'signal'> = {}): AsyncGenerator<number, void, undefined> {
+    this.#assertReady();
+    assertRun(this.program, tokens, position, this.#cached);
+    const lastPosition = position + tokens.length + count - 2;
+    if (!Number.isSafeInteger(count) || count < 1 || lastPosition >= this.program.maxSeqLen) throw new RangeError(`${count} tokens from position ${position + tokens.length} on are not within the context of ${this.program.maxSeqLen}`);
+    this.#busy = true;
+    const staging = Array.from({ length: AHEAD + 1 }, () => this.gpu.staging(4));
+    const reading: Promise<number>[] = [];
+    try {
+      const most = this.#mostTokens;
+      const before = tokens.length - 1 - ((tokens.length - 1) % most);
+      if (before > 0) await this.#work(this.#runBatches(tokens.slice(0, before), position, { signal }));
+      for (let step = 0; step < count + AHEAD; step += 1) {
+        signal?.throwIfAborted();
+        if (step < count) {
+          if (this.#disposed) throw new Error(DISPOSED);
+          const submitted = step === 0 ? this.#submitChoice(tokens.slice(before), position + before, staging[0]!) : this.#submitChoice(undefined, position + tokens.length + step - 1, staging[step % staging.length]!);
+          const { id } = await this.#work(submitted);
+          reading.push(id);
+        }
+        if (step < AHEAD) continue;
+        const id = await reading.shift()!;
+        yield id === NO_TOKEN ? -1 : id;
+        if (id === NO_TOKEN) return;
+      }
+    } finally {
+      await Promise.allSettled(reading);
+      for (const buffer of staging) buffer.destroy();
+      this.#busy = false;
     }
   }
 
   async dispose(): Promise<void> {
     this.#disposed = true;
     // Buffers must not go while a command uses them; what came of the run is its caller's business.
-    await this.#running?.catch(() => undefined);
-    this.#steps.length = 0;
+    await this.#working.catch(() => undefined);
+    this.#steps = [];
+    this.#opSteps = undefined;
+    this.#argmax = [];
     this.#tokens.destroy();
     for (const { buffer } of this.#tables) buffer.destroy();
     this.memory.destroy();
   }
 
+  #assertReady(): void {
+    if (this.#disposed) throw new Error(DISPOSED);
+    if (this.#busy) throw new Error('this executable is already running; await the run before');
+  }
+
+  #work<T>(work: Promise<T>): Promise<T> {
+    this.#working = work;
+    return work;
+  }
+
+  get #mostTokens(): number {
+    return Math.min(MOST_TOKENS, this.memory.mostRows);
+  }
+
   async #runBatches(tokens: readonly number[], position: number, options: RunOptions): Promise<Float32Array> {
     // A trace shows an op's rows of all tokens at once.
-    const most = options.trace ? tokens.length : Math.min(MOST_TOKENS, this.memory.mostRows);
+    const most = options.trace ? tokens.length : this.#mostTokens;
     const { vocabSize } = this.program;
     const logits = new Float32Array(options.all ? tokens.length * vocabSize : vocabSize);
     for (let start = 0; start < tokens.length; start += most) {
@@ -128,25 +211,52 @@ class WebGpuExecutable implements Executable {
   async #runBatch(tokens: readonly number[], position: number, { all = false, trace }: RunOptions): Promise<Float32Array> {
     this.gpu.assertAlive();
     await this.#makeRoom(tokens.length, position);
-    this.#writeInputs(tokens, position);
-    const { queue } = this.gpu.device;
-    let encoder = this.gpu.device.createCommandEncoder();
-    let pass = encoder.beginComputePass();
-    for (const [index, { op, one, many }] of this.#steps.entries()) {
-      // The classifier is the largest matrix; only the last token's logits are wanted while a prompt is read.
-      const rows: Rows = !all && index === this.#steps.length - 1 && op.op === 'matmul' ? 'last' : 'all';
-      const rowCount = rows === 'last' ? 1 : tokens.length;
-      for (const dispatch of rowCount === 1 ? one : many) dispatch.encode(pass, rows, rowCount);
-      if (trace) {
-        pass.end();
-        queue.submit([encoder.finish()]);
-        trace(op, index, await this.#read(outputOf(op), rows === 'last' ? tokens.length - 1 : 0, tokens.length));
-        encoder = this.gpu.device.createCommandEncoder();
-        pass = encoder.beginComputePass();
-      }
-    }
+    this.#writeInputs(tokens.length, position, tokens);
+    if (trace) return this.#runTraced(tokens.length, position, all, trace);
+    const encoder = this.gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const step of this.#steps) encode(pass, step, tokens.length, position, all);
     pass.end();
     return this.#read(this.program.logits, all ? 0 : tokens.length - 1, tokens.length, encoder);
+  }
+
+  /** The same op by op, and each op's rows are read. */
+  async #runTraced(rowCount: number, position: number, all: boolean, trace: NonNullable<RunOptions['trace']>): Promise<Float32Array> {
+    this.#opSteps ??= await this.gpu.guarded('a trace', () => this.#opByOp());
+    let rows = new Float32Array(0);
+    for (const [index, op] of this.program.ops.entries()) {
+      const step = this.#opSteps[index]!;
+      const encoder = this.gpu.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      encode(pass, step, rowCount, position, all);
+      pass.end();
+      rows = await this.#read(outputOf(op), step.isClassifier && !all ? rowCount - 1 : 0, rowCount, encoder);
+      trace(op, index, rows);
+    }
+    // The last op computes the logits.
+    return rows.slice(all ? 0 : rows.length - this.program.vocabSize);
+  }
+
+  /** Runs `tokens`, or the one that the device chose before, and has the device choose the next. One command buffer; `id` comes later. */
+  async #submitChoice(tokens: readonly number[] | undefined, position: number, staging: GPUBuffer): Promise<{ readonly id: Promise<number> }> {
+    const { gpu } = this;
+    gpu.assertAlive();
+    const rowCount = tokens?.length ?? 1;
+    await this.#makeRoom(rowCount, position);
+    this.#cached = Math.min(this.#cached, position);
+    this.#writeInputs(rowCount, position, tokens);
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const step of this.#steps) encode(pass, step, rowCount, position, false);
+    for (const dispatch of this.#argmax) dispatch.encode(pass, 'last', 1, position + rowCount);
+    pass.end();
+    encoder.copyBufferToBuffer(this.#tokens, 0, staging, 0, 4);
+    gpu.device.queue.submit([encoder.finish()]);
+    this.#cached = position + rowCount;
+    const id = gpu.read(staging, 4).then((bytes) => new Uint32Array(bytes)[0]!);
+    // Whoever awaits it hears of a fault; nobody does when the caller has enough.
+    id.catch(() => undefined);
+    return { id };
   }
 
   async #makeRoom(rows: number, position: number): Promise<void> {
@@ -164,30 +274,40 @@ class WebGpuExecutable implements Executable {
       this.#batchRows = rows;
       replaced = true;
     }
-    if (replaced) for (const { one, many } of this.#steps) for (const dispatch of [...one, ...many]) dispatch.rebind();
+    if (!replaced) return;
+    const steps = [...this.#steps, ...(this.#opSteps ?? [])];
+    for (const dispatch of [...steps.flatMap(({ one, many }) => [...one, ...many]), ...this.#argmax]) dispatch.rebind();
   }
 
-  #writeInputs(tokens: readonly number[], position: number): void {
+  /** Without `tokens` the device has them already. */
+  #writeInputs(rowCount: number, position: number, tokens?: readonly number[]): void {
     const { queue } = this.gpu.device;
-    queue.writeBuffer(this.#tokens, 0, Uint32Array.from(tokens));
-    queue.writeBuffer(this.#batches.all, 0, Uint32Array.of(tokens.length, 0, position, 0));
-    queue.writeBuffer(this.#batches.last, 0, Uint32Array.of(1, tokens.length - 1, position, 0));
-    for (const { headDim, theta, buffer } of this.#tables) queue.writeBuffer(buffer, 0, ropeTable(headDim, theta, position, tokens.length));
+    if (tokens) queue.writeBuffer(this.#tokens, 0, Uint32Array.from(tokens));
+    queue.writeBuffer(this.#batches.all, 0, Uint32Array.of(rowCount, 0, position, 0));
+    queue.writeBuffer(this.#batches.last, 0, Uint32Array.of(1, rowCount - 1, position, 0));
+    for (const { headDim, theta, buffer } of this.#tables) queue.writeBuffer(buffer, 0, ropeTable(headDim, theta, position, rowCount));
   }
 
   /** Rows [firstRow, endRow) of a buffer, after the commands of `encoder`. */
-  async #read(name: string, firstRow: number, endRow: number, encoder = this.gpu.device.createCommandEncoder()): Promise<Float32Array> {
+  async #read(name: string, firstRow: number, endRow: number, encoder: GPUCommandEncoder): Promise<Float32Array<ArrayBuffer>> {
     const stride = this.memory.stride(name);
     const byteLength = (endRow - firstRow) * stride * 4;
     const staging = this.memory.staging(byteLength);
     encoder.copyBufferToBuffer(this.memory.activation(name), firstRow * stride * 4, staging, 0, byteLength);
     this.gpu.device.queue.submit([encoder.finish()]);
     const { width } = this.program.buffers.find((buffer) => buffer.name === name)!;
-    return withoutPadding(await this.gpu.read(staging, byteLength), stride, width);
+    return withoutPadding(new Float32Array(await this.gpu.read(staging, byteLength)), stride, width);
   }
 }
 
-function withoutPadding(rows: Float32Array, stride: number, width: number): Float32Array {
+function encode(pass: GPUComputePassEncoder, { one, many, isClassifier }: Step, tokenCount: number, position: number, all: boolean): void {
+  // The classifier is the largest matrix; only the last token's logits are wanted while a prompt is read.
+  const rows: Rows = isClassifier && !all ? 'last' : 'all';
+  const rowCount = rows === 'last' ? 1 : tokenCount;
+  for (const dispatch of rowCount === 1 ? one : many) dispatch.encode(pass, rows, rowCount, position + tokenCount);
+}
+
+function withoutPadding(rows: Float32Array<ArrayBuffer>, stride: number, width: number): Float32Array<ArrayBuffer> {
   if (stride === width) return rows;
   const packed = new Float32Array((rows.length / stride) * width);
   for (let row = 0; row * stride < rows.length; row += 1) packed.set(rows.subarray(row * stride, row * stride + width), row * width);

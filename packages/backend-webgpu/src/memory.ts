@@ -1,7 +1,8 @@
 /** The buffers of one executable: activations, which grow with the batch, and the KV cache, which grows with the sequence. */
 import type { Program } from '@weightspec/core';
-import { usage, type Gpu } from './device/gpu.js';
+import type { Gpu } from './device/gpu.js';
 import { grown, strideOf } from './plan.js';
+import { partialFloats, rangeCount } from './wgsl/attention.js';
 
 /** Positions that a cache starts with: a short chat in a long context costs little. */
 const FIRST_POSITIONS = 256;
@@ -17,6 +18,7 @@ export class Memory {
   #positions = 0;
   #activations: ReadonlyMap<string, GPUBuffer> = new Map();
   #caches: readonly LayerCache[] = [];
+  #partials?: GPUBuffer;
   #staging?: GPUBuffer;
   /** Buffers that stay as they are: weights, constants. */
   readonly #kept: GPUBuffer[] = [];
@@ -53,6 +55,11 @@ export class Memory {
     return this.#caches[layer]!;
   }
 
+  /** What ranges of positions leave for the whole; there is one as soon as a context may have two ranges. */
+  get partials(): GPUBuffer {
+    return this.#partials!;
+  }
+
   /** Makes room for `rows` tokens up to position `positions`; true when buffers were replaced. Throws BackendError (BACKEND_FAILED). */
   async makeRoom(rows: number, positions: number): Promise<boolean> {
     const moreRows = rows > this.#rows;
@@ -86,6 +93,11 @@ export class Memory {
       return buffer;
     };
     this.#caches = Array.from({ length: program.layers }, (_, layer) => ({ keys: replace('keys', this.#caches[layer]?.keys), values: replace('values', this.#caches[layer]?.values) }));
+    const partialsPerRange = Math.max(0, ...program.ops.map((op) => (op.op === 'attention' ? op.heads * partialFloats(op.headDim) : 0)));
+    if (rangeCount(positions) > 1) {
+      if (this.#partials) replaced.push(this.#partials);
+      this.#partials = gpu.storage(`attention to ${positions} positions`, 4 * rangeCount(positions) * partialsPerRange);
+    }
     gpu.device.queue.submit([encoder.finish()]);
     this.#positions = positions;
     for (const buffer of replaced) buffer.destroy();
@@ -95,7 +107,7 @@ export class Memory {
   staging(byteLength: number): GPUBuffer {
     if (!this.#staging || this.#staging.size < byteLength) {
       this.#staging?.destroy();
-      this.#staging = this.gpu.device.createBuffer({ label: 'staging', size: byteLength, usage: usage.mapRead | usage.copyTarget });
+      this.#staging = this.gpu.staging(byteLength);
     }
     return this.#staging;
   }
@@ -103,6 +115,7 @@ export class Memory {
   destroy(): void {
     const caches = this.#caches.flatMap(({ keys, values }) => [keys, values]);
     for (const buffer of [...this.#kept, ...this.#activations.values(), ...caches]) buffer.destroy();
+    this.#partials?.destroy();
     this.#staging?.destroy();
     this.#kept.length = 0;
     this.#activations = new Map();

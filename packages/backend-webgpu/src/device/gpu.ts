@@ -123,6 +123,11 @@ export class Gpu {
     return this.device.createBuffer({ label, size: Math.max(16, Math.ceil(byteLength / 16) * 16), usage: usage.storage | usage.copySource | usage.copyTarget });
   }
 
+  /** A buffer that the CPU can read from. */
+  staging(byteLength: number): GPUBuffer {
+    return this.device.createBuffer({ label: 'staging', size: byteLength, usage: usage.mapRead | usage.copyTarget });
+  }
+
   /** Runs `allocate` and throws BackendError (BACKEND_FAILED) when the device ran out of memory in it, or found fault with it. */
   async guarded<T>(what: string, allocate: () => T | Promise<T>): Promise<T> {
     // Error scopes are one stack of the device: those of two calls at once would be taken for each other's.
@@ -158,8 +163,8 @@ export class Gpu {
     this.assertAlive();
   }
 
-  /** Copies `source` out once the work submitted so far is done. `staging` has mapRead and copyTarget. */
-  async read(staging: GPUBuffer, byteLength: number): Promise<Float32Array> {
+  /** The first bytes of `staging` once the work submitted so far is done. */
+  async read(staging: GPUBuffer, byteLength: number): Promise<ArrayBuffer> {
     try {
       await staging.mapAsync(MAP_READ, 0, byteLength);
     } catch (error) {
@@ -167,7 +172,7 @@ export class Gpu {
       await Promise.race([this.device.lost, new Promise((resolve) => { setTimeout(resolve, 100); })]);
       throw new BackendError('BACKEND_FAILED', this.#lost ?? `reading from the GPU failed: ${messageOf(error)}`);
     }
-    const copy = new Float32Array(staging.getMappedRange(0, byteLength).slice(0));
+    const copy = staging.getMappedRange(0, byteLength).slice(0);
     staging.unmap();
     this.assertAlive();
     return copy;

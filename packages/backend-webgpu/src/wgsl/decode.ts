@@ -15,15 +15,15 @@ export interface Decoder {
   readonly hasMinimum: boolean;
   readonly planes: readonly PlaneName[];
   readonly bindings: readonly Binding[];
-  /** Declares `unitCodes(row, unit, codes)`. Uses op.unitsPerRow, op.columns, op.groupSize and op.groupOffset. */
+  /** Declares `unitCodes(row, unit, codes)`, with the row of the range. Uses op.planeRow, op.unitsPerRow, op.columns, op.groupSize and op.groupOffset. */
   readonly code: string;
 }
 
 /**
- * Constants of every kernel that reads a matrix, or a range of its rows. `firstOut`: the matrix row that the range starts at;
- * `groupOffset`: place of its first element in its first group; strides in quads.
+ * Constants of every kernel that reads a matrix, or a range of its rows. `planeRow`: row of the planes that the range starts at;
+ * `firstOut`: row of the matrix; `groupOffset`: place of the planes' first element in its group; strides in quads.
  */
-export const matrixConstants = [['rows', 'u32'], ['columns', 'u32'], ['unitsPerRow', 'u32'], ['firstOut', 'u32'], ['groupSize', 'u32'], ['groupOffset', 'u32'], ['xStride', 'u32'], ['outStride', 'u32']] as const;
+export const matrixConstants = [['rows', 'u32'], ['columns', 'u32'], ['unitsPerRow', 'u32'], ['planeRow', 'u32'], ['firstOut', 'u32'], ['groupSize', 'u32'], ['groupOffset', 'u32'], ['xStride', 'u32'], ['outStride', 'u32']] as const;
 
 const unsignedBytes = 'fn unsignedBytes(word: u32) -> vec4<f32> { return vec4<f32>((vec4<u32>(word) >> vec4<u32>(0u, 8u, 16u, 24u)) & vec4<u32>(255u)); }';
 const signedBytes = 'fn signedBytes(word: u32) -> vec4<f32> { return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(word) << vec4<u32>(24u, 16u, 8u, 0u)) >> vec4<u32>(24u)); }';
@@ -91,7 +91,8 @@ export function decoderOf(kind: UnitKind): Decoder {
     bindings: planes.map((name) => ({ name, type: name === 'values' ? 'vec4<u32>' : 'u32', access: 'read' })),
     code: `alias Unit = array<vec4<f32>, ${quads}>;
 ${helpers.join('\n')}
-fn unitCodes(row: u32, unit: u32, codes: ptr<function, Unit>) -> vec2<f32> {
+fn unitCodes(rangeRow: u32, unit: u32, codes: ptr<function, Unit>) -> vec2<f32> {
+  let row = op.planeRow + rangeRow;
   let block = row * op.unitsPerRow + unit;
   let word = values[block];
   ${body.join('\n  ')}

@@ -35,18 +35,19 @@ export function addKernel(op: { readonly a: string; readonly b: string; readonly
  * Devices may flush numbers below 2^−126 to zero, but x·e is still larger where e no longer is: so below −80, where 1 + e is 1,
  * e comes as two square roots.
  */
-export function swigluKernel(op: { readonly gate: string; readonly up: string; readonly out: string }): SharingKernel {
-  const { bindings, buffers, variable: v } = distinctOperands([
-    { name: 'gate', buffer: op.gate, type, access: 'read' }, { name: 'up', buffer: op.up, type, access: 'read' }, { name: 'out', buffer: op.out, type, access: 'write' },
-  ]);
-  const declarations = `fn swiglu(x: vec4<f32>, up: vec4<f32>) -> vec4<f32> {
-  let magnitude = min(abs(x), vec4<f32>(200.0));
+export const swigluFunction = (numberType: 'f32' | 'vec4<f32>'): string => `fn swiglu(x: ${numberType}, up: ${numberType}) -> ${numberType} {
+  let magnitude = min(abs(x), ${numberType}(200.0));
   let root = exp(-0.5 * magnitude);
   let e = exp(-magnitude);
   let positive = x / (1.0 + e) * up;
   let negative = x * e / (1.0 + e) * up;
   let farNegative = (x * root) * (root * up);
-  return select(select(negative, farNegative, x < vec4<f32>(-80.0)), positive, x >= vec4<f32>(0.0));
+  return select(select(negative, farNegative, x < ${numberType}(-80.0)), positive, x >= ${numberType}(0.0));
 }`;
-  return { kernel: elementwise(`swiglu ${bindings.map(({ name }) => name).join(' ')}`, bindings, declarations, `${v.out}[at] = swiglu(${v.gate}[at], ${v.up}[at]);`), buffers };
+
+export function swigluKernel(op: { readonly gate: string; readonly up: string; readonly out: string }): SharingKernel {
+  const { bindings, buffers, variable: v } = distinctOperands([
+    { name: 'gate', buffer: op.gate, type, access: 'read' }, { name: 'up', buffer: op.up, type, access: 'read' }, { name: 'out', buffer: op.out, type, access: 'write' },
+  ]);
+  return { kernel: elementwise(`swiglu ${bindings.map(({ name }) => name).join(' ')}`, bindings, swigluFunction(type), `${v.out}[at] = swiglu(${v.gate}[at], ${v.up}[at]);`), buffers };
 }

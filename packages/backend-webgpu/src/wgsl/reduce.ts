@@ -16,10 +16,13 @@ interface Shape {
 }
 
 const sum = (name: string, type: string): Shape => ({ name, type, subgroupOperation: 'subgroupAdd', combine: (a, b) => `${a} + ${b}` });
+const extremum = (which: 'min' | 'max', name: string, type: string): Shape => ({ name, type, subgroupOperation: which === 'min' ? 'subgroupMin' : 'subgroupMax', combine: (a, b) => `${which}(${a}, ${b})` });
 const shapes = {
   sum: sum('workgroupSum', 'f32'),
   sum4: sum('workgroupSum4', 'vec4<f32>'),
-  max: { name: 'workgroupMax', type: 'f32', subgroupOperation: 'subgroupMax', combine: (a, b) => `max(${a}, ${b})` },
+  max: extremum('max', 'workgroupMax', 'f32'),
+  max32: extremum('max', 'workgroupMax32', 'u32'),
+  min32: extremum('min', 'workgroupMin32', 'u32'),
 } as const satisfies Readonly<Record<string, Shape>>;
 
 /** A reduction for workgroups of `WORKGROUP` invocations, a power of two. */
