@@ -220,6 +220,7 @@ Weight weightFrom(const double* field, const std::vector<Span<const uint8_t>>& s
   if (field[8] != expected) throw Fault("WEIGHT_INVALID", std::to_string(static_cast<int64_t>(field[8])) + " bytes where a weight needs " + std::to_string(static_cast<int64_t>(expected)));
   w.values = bytesIn(sources, field[6], field[7], field[8]);
   w.scales = nullptr;
+  w.packedOrder = false;
   w.packed = nullptr;
   if (grouped) {
     const double groups = static_cast<double>(w.rows) * w.cols / static_cast<double>(w.groupSize);

@@ -71,6 +71,8 @@ Mapping::~Mapping() {
   if (bytes_) UnmapViewOfFile(bytes_);
 }
 
+bool hasLargePages() { return false; }
+
 Memory::Memory(size_t byteLength, bool) : byteLength_(byteLength) {
   if (byteLength == 0) return;
   bytes_ = static_cast<uint8_t*>(VirtualAlloc(nullptr, byteLength, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE));
@@ -115,6 +117,20 @@ Mapping::Mapping(const std::string& path, uint64_t byteLength) : path_(path), by
 
 Mapping::~Mapping() {
   if (bytes_) munmap(const_cast<uint8_t*>(bytes_), byteLength_);
+}
+
+bool hasLargePages() {
+#ifdef MADV_HUGEPAGE
+  // "always [madvise] never", the choice in brackets.
+  char choices[64] = {};
+  const int descriptor = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  const ssize_t length = read(descriptor, choices, sizeof choices - 1);
+  close(descriptor);
+  return length > 0 && !std::strstr(choices, "[never]");
+#else
+  return false;
+#endif
 }
 
 Memory::Memory(size_t byteLength, bool large) : byteLength_(byteLength) {

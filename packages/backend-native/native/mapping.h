@@ -40,6 +40,9 @@ class Mapping {
   State state_{};
 };
 
+/** Whether `Memory` can come in large pages, which are looked up in a fraction of the time. */
+bool hasLargePages();
+
 /**
  * Memory of this process, zeroed, 64-byte aligned; pages come into being when they are touched. Throws Fault (BACKEND_FAILED) when
  * there is none to be had.

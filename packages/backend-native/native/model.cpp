@@ -22,27 +22,33 @@ void grow(Memory& memory, size_t byteLength) {
   if (memory.byteLength() < byteLength) memory = Memory(byteLength);
 }
 
-void multiply(const Kernels& kernels, const Matrix& w, int firstRow, int endRow, const Prepared& x, float* out) {
-  if (w.packed) kernels.multiplyPacked(w, firstRow, endRow, x, out);
+void multiplyRows(const Kernels& kernels, const Matrix& w, int firstRow, int endRow, const Prepared& x, float* out) {
+  if (w.packedOrder) kernels.multiplyPacked(w, firstRow, endRow, x, out);
   else if (w.int8Activations) kernels.multiplyInt8[w.storage](w, firstRow, endRow, x, out);
   else kernels.multiplyFloat[w.storage](w, firstRow, endRow, x.x, out);
 }
 
 void prepare(const Kernels& kernels, const Matrix& w, Prepared& x) {
-  if (w.packed) kernels.preparePacked(w.storage, x.x, w.cols, x);
+  if (w.packedOrder) kernels.preparePacked(w.storage, x.x, w.cols, x);
   else if (w.int8Activations) kernels.prepare(w.storage, x.x, w.cols, x);
 }
 
-/**
- * Rows up to this long are repacked: there the end of a row costs more than reading its weights (15M model, q4_0: 2 to 3 times as fast);
- * rows twice as long gain a few per cent, which the memory is not worth.
- */
-constexpr int LONGEST_REPACKED_ROW = 1024;
+/** Rows [firstRow, endRow) of a matrix as one of its own. */
+Matrix rowsOf(Matrix w, int firstRow, int endRow) {
+  w.values += static_cast<size_t>(firstRow) * w.rowBytes;
+  if (w.storage == INT8_GROUPS) w.scales += 4 * (static_cast<int64_t>(firstRow) * w.cols / w.groupSize);
+  if (w.storage == INT8_ROWS) w.scales += 4 * static_cast<size_t>(firstRow);
+  w.rows = endRow - firstRow;
+  return w;
+}
+
+/** Some 30 ms: no token waits long for copies. */
+constexpr int64_t COPIED_BYTES_A_RUN = 64 << 20;
 
 }  // namespace
 
 Model::Model(std::shared_ptr<Pool> pool, const Kernels& kernels, ModelSpec spec) : pool_(std::move(pool)), kernels_(kernels), spec_(std::move(spec)) {
-  repack();
+  planCopies();
   fused_ = plan(true);
   single_ = plan(false);
   left_ = std::make_unique<Left[]>(std::max(fused_.size(), single_.size()));
@@ -65,6 +71,11 @@ Model::Model(std::shared_ptr<Pool> pool, const Kernels& kernels, ModelSpec spec)
   }
   cache_ = Memory(floatBytes(static_cast<size_t>(spec_.layers) * 2 * cachePositions() * static_cast<size_t>(spec_.kvWidth)));
   const size_t widest = static_cast<size_t>(widest_);
+  size_t packedRowsBytes = 0;
+  for (const Weight& weight : spec_.weights) {
+    const Matrix& w = weight.matrix;
+    if (w.packedOrder) packedRowsBytes = std::max(packedRowsBytes, kernels_.packedBytes(w) / static_cast<size_t>(w.rows / UNIT_ROWS));
+  }
   int longestHead = 0;
   for (const Op& op : spec_.ops) longestHead = std::max(longestHead, op.headDim);
   for (int i = 0; i < pool_->threads(); i++) {
@@ -73,48 +84,86 @@ Model::Model(std::shared_ptr<Pool> pool, const Kernels& kernels, ModelSpec spec)
     scratch.norm = Memory(floatBytes(widest + 64));
     scratch.attention = Memory(floatBytes(static_cast<size_t>(kernels_.queriesAtOnce) * static_cast<size_t>(spec_.maxSeqLen + 48 + longestHead)));
     scratch.rows = Memory(floatBytes(2 * CHUNK_ROWS));
+    scratch.packedRows = Memory(packedRowsBytes);
     scratches_.push_back(std::move(scratch));
   }
   reserve(1);
 }
 
-/** Puts matrices of short rows into the kernels' own order, if the budget has room for all of them: a larger model waits for memory anyway. */
-void Model::repack() {
-  if (!kernels_.pack) return;
-  std::vector<Matrix*> matrices;
+/**
+ * Which matrices get copies, one after the other while the budget lasts: in the kernels' own order where they have one, else as they
+ * are, in large pages. Whether a copy is there yet changes no bit: until then rows are packed on the fly, or read where they lie.
+ */
+void Model::planCopies() {
+  copies_ = std::make_unique<Copy[]>(spec_.weights.size());
+  if (spec_.repackBudgetBytes == 0) return;
+  const bool largePages = hasLargePages();
+  std::vector<std::pair<int, size_t>> places;
   size_t total = 0;
   for (const Op& op : spec_.ops) {
     if (op.kind != MATMUL) continue;
+    Copy& copy = copies_[static_cast<size_t>(op.weight)];
+    if (copy.states) continue;
     Matrix& w = spec_.weights[static_cast<size_t>(op.weight)].matrix;
-    if (!w.int8Activations || w.cols > LONGEST_REPACKED_ROW || kernels_.packedBytes(w) == 0) continue;
-    if (std::find(matrices.begin(), matrices.end(), &w) != matrices.end()) continue;
-    matrices.push_back(&w);
-    total += (kernels_.packedBytes(w) + 63) / 64 * 64;
+    const size_t packedBytes = kernels_.pack && w.int8Activations ? kernels_.packedBytes(w) : 0;
+    const size_t byteLength = packedBytes > 0 ? packedBytes : largePages ? static_cast<size_t>(w.rows) * w.rowBytes : 0;
+    const size_t padded = (byteLength + 63) / 64 * 64;
+    if (byteLength == 0 || total + padded > spec_.repackBudgetBytes) continue;
+    w.packedOrder = packedBytes > 0;
+    const int units = (w.rows + UNIT_ROWS - 1) / UNIT_ROWS;
+    copy.states = std::make_unique<std::atomic<uint8_t>[]>(static_cast<size_t>(units));
+    for (int i = 0; i < units; i++) copy.states[static_cast<size_t>(i)].store(Copy::MISSING);
+    copy.left.store(units);
+    places.emplace_back(op.weight, total);
+    total += padded;
   }
-  if (total == 0 || total > spec_.repackBudgetBytes) return;
-  packedWeights_ = Memory(total, true);
-  uint8_t* at = packedWeights_.bytes();
-  for (Matrix* w : matrices) {
-    const size_t byteLength = kernels_.packedBytes(*w);
-    w->packed = at;
-    at += (byteLength + 63) / 64 * 64;
+  copyMemory_ = Memory(total, true);
+  for (const auto& [weight, at] : places) {
+    Copy& copy = copies_[static_cast<size_t>(weight)];
+    copy.bytes = copyMemory_.bytes() + at;
+    copy.matrix = spec_.weights[static_cast<size_t>(weight)].matrix;
+    (copy.matrix.packedOrder ? copy.matrix.packed : copy.matrix.values) = copy.bytes;
   }
-  struct Job {
-    const Kernels& kernels;
-    const std::vector<Matrix*>& matrices;
-    int threads;
-  } job{kernels_, matrices, pool_->threads()};
-  const std::lock_guard<std::mutex> lock(pool_->mutex());
-  pool_->run(
-      [](void* context, int thread) {
-        const Job& j = *static_cast<Job*>(context);
-        for (const Matrix* w : j.matrices) {
-          const int64_t groups = w->rows / 16;
-          const auto border = [&](int t) { return static_cast<int>(groups * t / j.threads) * 16; };
-          j.kernels.pack(*w, border(thread), border(thread + 1), const_cast<uint8_t*>(w->packed));
-        }
-      },
-      &job);
+}
+
+/** Copies 16 rows, if nobody else does and this run has not copied enough. False when they are not there afterwards. */
+bool Model::makeCopy(int weight, int firstRow, int endRow) {
+  Copy& copy = copies_[static_cast<size_t>(weight)];
+  const Matrix& w = weightAt(weight).matrix;
+  const int64_t byteLength = static_cast<int64_t>(endRow - firstRow) * static_cast<int64_t>(w.rowBytes);
+  uint8_t missing = Copy::MISSING;
+  std::atomic<uint8_t>& state = copy.states[static_cast<size_t>(firstRow / UNIT_ROWS)];
+  if (copyBytesLeft_.load(std::memory_order_relaxed) < byteLength || !state.compare_exchange_strong(missing, Copy::BEING_MADE)) return false;
+  copyBytesLeft_.fetch_sub(byteLength, std::memory_order_relaxed);
+  if (w.packedOrder) kernels_.pack(w, firstRow, endRow, copy.bytes);
+  else std::memcpy(copy.bytes + static_cast<size_t>(firstRow) * w.rowBytes, w.values + static_cast<size_t>(firstRow) * w.rowBytes, static_cast<size_t>(byteLength));
+  state.store(Copy::THERE, std::memory_order_release);
+  copy.left.fetch_sub(1, std::memory_order_release);
+  return true;
+}
+
+/** Rows [firstRow, endRow) by x, firstRow being a multiple of 16: from the copy as far as there is one. */
+void Model::multiply(int weight, int firstRow, int endRow, const Prepared& x, float* out, int thread) {
+  const Matrix& w = weightAt(weight).matrix;
+  const Copy& copy = copies_[static_cast<size_t>(weight)];
+  if (copy.bytes && copy.left.load(std::memory_order_acquire) == 0) return multiplyRows(kernels_, copy.matrix, firstRow, endRow, x, out);
+  if (!copy.bytes) return multiplyRows(kernels_, w, firstRow, endRow, x, out);
+  for (int row = firstRow; row < endRow; row += UNIT_ROWS) {
+    const int end = std::min(endRow, row + UNIT_ROWS);
+    float* y = out + (row - firstRow);
+    const bool there = copy.states[static_cast<size_t>(row / UNIT_ROWS)].load(std::memory_order_acquire) == Copy::THERE;
+    if (there || makeCopy(weight, row, end)) {
+      multiplyRows(kernels_, copy.matrix, row, end, x, y);
+    } else if (w.packedOrder) {
+      uint8_t* packed = scratches_[static_cast<size_t>(thread)].packedRows.bytes();
+      Matrix rows = rowsOf(w, row, end);
+      kernels_.pack(rows, 0, end - row, packed);
+      rows.packed = packed;
+      multiplyRows(kernels_, rows, 0, end - row, x, y);
+    } else {
+      multiplyRows(kernels_, w, row, end, x, y);
+    }
+  }
 }
 
 /** Whether the matrices of a phase are multiplied by tiles, for so many tokens. */
@@ -167,6 +216,9 @@ void Model::begin(const int32_t* tokens, int count, int position, bool all, floa
   all_ = all;
   logits_ = logits;
   abort_.store(false);
+  // The first token is not kept waiting: it packs on the fly, and reads the rest where it lies.
+  copyBytesLeft_.store(runs_ == 0 ? 0 : COPIED_BYTES_A_RUN);
+  runs_ = std::min(runs_ + 1, 2);
   fillRopeTables();
 }
 
@@ -387,8 +439,8 @@ void Model::matmulOne(const Phase& phase, int row, int phaseIndex, int thread) {
   forShare(phase, phaseIndex, UNIT_ROWS, CHUNK_ROWS, [&](int part, int gatePart, int firstRow, int rows) {
     float* y = phase.after < 0 ? rowAt(opAt(part).out, row) + firstRow : scratch.rows.floats();
     float* gate = scratch.rows.floats() + CHUNK_ROWS;
-    multiply(kernels_, matrixOf(part), firstRow, firstRow + rows, x, y);
-    if (gatePart >= 0) multiply(kernels_, matrixOf(gatePart), firstRow, firstRow + rows, x, gate);
+    multiply(opAt(part).weight, firstRow, firstRow + rows, x, y, thread);
+    if (gatePart >= 0) multiply(opAt(gatePart).weight, firstRow, firstRow + rows, x, gate, thread);
     finish(phase, part, row, firstRow, rows, y, gate);
   });
 }
@@ -415,8 +467,8 @@ void Model::matmulBatch(const Phase& phase, int phaseIndex, int thread) {
     float* gate = y + CHUNK_ROWS;
     for (int row = 0; row < rows_; row++) {
       const Prepared x = preparedOf(row);
-      multiply(kernels_, matrixOf(part), firstRow, firstRow + rows, x, y);
-      if (gatePart >= 0) multiply(kernels_, matrixOf(gatePart), firstRow, firstRow + rows, x, gate);
+      multiply(opAt(part).weight, firstRow, firstRow + rows, x, y, thread);
+      if (gatePart >= 0) multiply(opAt(gatePart).weight, firstRow, firstRow + rows, x, gate, thread);
       finish(phase, part, row, firstRow, rows, y, gate);
     }
   });

@@ -32,7 +32,7 @@ std::vector<Phase> Model::plan(bool fuse) const {
         std::vector<int> parts;
         int end = first;
         while (isKind(end, MATMUL) && opAt(end).inputs[0] == input && opAt(end).out != input && matrixOf(end).storage == matrixOf(first).storage &&
-               matrixOf(end).int8Activations == matrixOf(first).int8Activations && (matrixOf(end).packed != nullptr) == (matrixOf(first).packed != nullptr)) {
+               matrixOf(end).int8Activations == matrixOf(first).int8Activations && matrixOf(end).packedOrder == matrixOf(first).packedOrder) {
           parts.push_back(end++);
         }
         const bool withNorm = first > at;

@@ -40,7 +40,8 @@ struct Matrix {
   int64_t groupSize;
   /** INT8_GROUPS: the value is q · scale / divisor (127 for llama2.c's experimental form, else 1). */
   float divisor;
-  /** A copy of the values in the order that `multiplyPacked` reads, where there is one. */
+  /** Whether `multiplyPacked` multiplies it, from `packed`: values in an order of the kernels' own. */
+  bool packedOrder;
   const uint8_t* packed;
   /** Whether `multiply` takes activations as int8; else as f32. */
   bool int8Activations;
@@ -133,10 +134,10 @@ struct Kernels {
   int queriesAtOnce = 1;
   void (*attendMany)(float* out, const float* q, size_t stride, int queries, const HeadCache& cache, int positions, int step, int headDim, float* room) = nullptr;
 
-  // Weights of short rows in an order of their own. All four are set or none.
-  /** 0 where a matrix gains nothing. */
+  // 16 rows side by side, in an order of the kernels' own. All four are set or none.
+  /** 0 where a matrix gains nothing; else the same for every 16 rows. */
   size_t (*packedBytes)(const Matrix& w) = nullptr;
-  /** Packs rows [firstRow, endRow), multiples of 16. */
+  /** Packs rows [firstRow, endRow), multiples of 16; `packed` is where row 0 goes. */
   void (*pack)(const Matrix& w, int firstRow, int endRow, uint8_t* packed) = nullptr;
   void (*preparePacked)(Storage storage, const float* x, int cols, Prepared& dst) = nullptr;
   void (*multiplyPacked)(const Matrix& w, int firstRow, int endRow, const Prepared& x, float* out) = nullptr;

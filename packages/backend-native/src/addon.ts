@@ -25,7 +25,7 @@ export interface ModelSpec {
   readonly layers: number;
   readonly kvWidth: number;
   readonly logits: number;
-  /** Bytes that copies of weights in another order may take; 0 for none. */
+  /** Bytes that copies of weights may take; 0 for none. */
   readonly repackBudgetBytes: number;
 }
 

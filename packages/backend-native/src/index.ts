@@ -2,7 +2,7 @@
  * The native backend: a whole Program in one call into C++, on threads of its own, over weights that stay in their files.
  * Needs the addon that `npm run build` compiles where it finds a C++ compiler.
  */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import type { Backend, WeightMap } from '@weightspec/core';
 import { assertProgram, BackendError } from '@weightspec/kernels';
 import { loadAddon, native, type Addon } from './addon.js';
@@ -24,15 +24,22 @@ export interface OpenOptions {
    */
   readonly activations?: Activations | 'auto';
   /**
-   * Bytes of copies that matrices of short rows (up to 1024 elements, q8_0 and q4_0) may have in an order that is faster to read. A model
-   * that needs more has none: all its weights are used where they lie. Default: 0 where WEIGHTSPEC_REPACK is 0, or else 64 MiB.
+   * Bytes of copies that matrices may have in an order, or in memory, that is faster to read; matrices beyond it are used where they lie.
+   * Default: 0 where WEIGHTSPEC_REPACK is 0, or else 1 GiB, or an eighth of the memory where that is less.
    */
   readonly repackBudgetBytes?: number;
 }
 
 /** Of weights that int8 activations are for, from which `auto` rounds. */
 const ROUNDED_FROM_BYTES = 8 * 2 ** 20;
-const DEFAULT_REPACK_BUDGET_BYTES = 64 * 2 ** 20;
+const MOST_REPACKED_BYTES = 2 ** 30;
+
+/** The same for every process on a machine, since packed rows are added up in another order. */
+function defaultRepackBudgetBytes(): number {
+  if (process.env.WEIGHTSPEC_REPACK === '0') return 0;
+  const memoryBytes = Math.min(totalmem(), process.constrainedMemory() || Infinity);
+  return Math.min(MOST_REPACKED_BYTES, Math.floor(memoryBytes / 8));
+}
 
 export interface NativeBackend extends Backend {
   /** Instruction set of its kernels. */
@@ -53,7 +60,7 @@ export async function openBackend(options: OpenOptions = {}): Promise<NativeBack
   const addon = loadAddon();
   const isa = choose('instruction set', options.isa ?? process.env.WEIGHTSPEC_ISA, isasOf(addon));
   const activations = choose('kind of activations', options.activations ?? process.env.WEIGHTSPEC_ACTIVATIONS, ['auto', 'int8', 'f32'] as const);
-  const { threads = availableParallelism(), repackBudgetBytes = process.env.WEIGHTSPEC_REPACK === '0' ? 0 : DEFAULT_REPACK_BUDGET_BYTES } = options;
+  const { threads = availableParallelism(), repackBudgetBytes = defaultRepackBudgetBytes() } = options;
   if (!Number.isSafeInteger(threads) || threads < 1 || threads > 1024) throw new RangeError(`${threads} threads are not within 1 and 1024`);
   const pool = native(() => addon.createPool(threads));
   return {
