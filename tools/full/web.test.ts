@@ -1,8 +1,9 @@
 // The page in headless Chromium, served by `weightspec web`: dropped, diagnosed, inspected and run as a person would.
 // Screenshots are left in tools/full/artifacts. CHROMIUM_PATH may name another browser than Debian's.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,10 +19,43 @@ const flags = ['--no-sandbox', '--disable-quic', '--no-first-run', '--disable-ba
 const isThere = existsSync(executablePath);
 if (!isThere) process.stderr.write(`skipped: the page's browser tests need Chromium at ${executablePath}: apt-get install -y chromium (or set CHROMIUM_PATH)\n`);
 
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const weightspec = (...argv: string[]): string => spawnSync(process.execPath, [join(root, 'packages/cli/bin/weightspec.js'), ...argv], { encoding: 'utf8' }).stdout;
+
+/** A safetensors file whose values are a hole: zeros that take no room on the disk. */
+function writeZeros(path: string, tensors: Readonly<Record<string, { readonly dtype: 'F16' | 'F32' | 'BF16'; readonly shape: readonly number[] }>>): void {
+  let end = 0;
+  const header = JSON.stringify(Object.fromEntries(Object.entries(tensors).map(([name, { dtype, shape }]) => {
+    const start = end;
+    end += shape.reduce((count, length) => count * length, dtype === 'F32' ? 4 : 2);
+    return [name, { dtype, shape, data_offsets: [start, end] }];
+  })));
+  const head = Buffer.alloc(8 + Math.ceil(header.length / 8) * 8, ' ');
+  head.writeBigUInt64LE(BigInt(head.length - 8));
+  head.write(header, 8);
+  const file = openSync(path, 'w');
+  writeSync(file, head);
+  ftruncateSync(file, head.length + end);
+  closeSync(file);
+}
+
 interface Expected {
   readonly prompts: readonly { readonly prompt: string; readonly text: string }[];
 }
 const recited = (JSON.parse(readFileSync(golden('recite/expected.json'), 'utf8')) as Expected).prompts;
+
+/** Layers of a Llama with 2048 dimensions: 205 MB each. */
+function largeLayers(count: number): Parameters<typeof writeZeros>[1] {
+  const [dim, hidden] = [2048, 5632];
+  const of = (layer: number): [string, number[]][] => [
+    ...['input_layernorm', 'post_attention_layernorm'].map((name): [string, number[]] => [`model.layers.${layer}.${name}.weight`, [dim]]),
+    ...['q', 'k', 'v', 'o'].map((name): [string, number[]] => [`model.layers.${layer}.self_attn.${name}_proj.weight`, [dim, dim]]),
+    ...['gate', 'up'].map((name): [string, number[]] => [`model.layers.${layer}.mlp.${name}_proj.weight`, [hidden, dim]]),
+    [`model.layers.${layer}.mlp.down_proj.weight`, [dim, hidden]],
+  ];
+  const shapes = Array.from({ length: count }, (_, layer) => of(layer)).flat();
+  return Object.fromEntries([...shapes, ['model.norm.weight', [dim]] as const].map(([name, shape]) => [name, { dtype: 'F32', shape }]));
+}
 
 let browser: Browser;
 let server: ChildProcess;
@@ -58,7 +92,7 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
   async function openPage(options: BrowserContextOptions = {}, launched = browser): Promise<void> {
     complaints = [];
     strangers = [];
-    page = await (await launched.newContext({ viewport: { width: 1280, height: 900 }, ...options })).newPage();
+    page = await (await launched.newContext({ viewport: { width: 1280, height: 900 }, permissions: ['clipboard-read', 'clipboard-write'], ...options })).newPage();
     page.setDefaultTimeout(60_000);
     page.on('pageerror', (error) => complaints.push(error.message));
     page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
@@ -83,6 +117,15 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
     const data = { items: [], files: [path], dragOperationsMask: 1 };
     for (const type of ['dragEnter', 'dragOver', 'drop'] as const) await session.send('Input.dispatchDragEvent', { type, x: 600, y: 300, data });
   }
+  /** Rules of WCAG 2 A and AA and of good practice that the page breaks, as axe-core sees it. */
+  const barriers = async (): Promise<string[]> => {
+    await page.evaluate(axe);
+    return page.evaluate(async () => {
+      const { axe: checker } = globalThis as unknown as { axe: { run(): Promise<{ violations: { id: string; nodes: { target: string[] }[] }[] }> } };
+      return (await checker.run()).violations.flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id} ${target.join(' ')}`));
+    });
+  };
+  const focused = (): Promise<string> => page.evaluate(() => document.activeElement?.textContent ?? '');
   const overflow = (): Promise<number> => page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 
   it('says what it does, and is isolated, so that threads can share memory', async () => {
@@ -94,7 +137,6 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
 
   it('is used by keyboard: the drop zone comes first, and opens the file chooser', async () => {
     await openPage();
-    const focused = (): Promise<string> => page.evaluate(() => document.activeElement?.textContent ?? '');
     // From here on, because Chromium is told to hand choosers over while it goes on.
     const chooser = page.waitForEvent('filechooser');
     await page.keyboard.press('Tab');
@@ -109,6 +151,15 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
     await tensor('layers.0.attention.wq.weight').focus();
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 3, name: 'layers.0.attention.wq.weight' }).waitFor();
+    // The keyboard goes on from what was opened.
+    await expect.poll(focused).toBe('layers.0.attention.wq.weight');
+    await page.keyboard.press('Tab');
+    expect(await focused()).toBe('Show its bytes');
+    await page.keyboard.press('Enter');
+    await expect.poll(focused).toBe('Bytes');
+    await page.getByLabel('Prompt').fill(recited[0]!.prompt);
+    await page.getByLabel('Prompt').press('Control+Enter');
+    await expect.poll(() => generated().textContent(), { timeout: 30_000 }).toBe(recited[0]!.text.slice(recited[0]!.prompt.length));
   });
 
   describe('a broken file', () => {
@@ -123,12 +174,30 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
       await picture('broken');
       await button('vocab_size').click();
       await expect.poll(markedBytes).toEqual(['06', '00', '00', '00']);
+      await button('Copy the marked').click();
+      await button('Copied').waitFor();
+      expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('06 00 00 00');
       const bytes = region('Bytes');
       await bytes.getByText('specs/llama2c#C-2.2').waitFor();
       expect(await bytes.locator('.field-detail').textContent()).toContain('bytes [20, 24), 4 of them: 6');
       // A byte leads to its field, too.
       await bytes.locator('.codes [data-at="0"]').click();
       await bytes.getByRole('heading', { name: 'dim', exact: true }).waitFor();
+    });
+
+    it('has a report to keep, with what the command says', async () => {
+      await openPage();
+      await button('Try a broken one').click();
+      await title('heads-do-not-divide.bin');
+      const download = page.waitForEvent('download');
+      await button('Save the report (JSON)').click();
+      const kept = await download;
+      expect(kept.suggestedFilename()).toBe('heads-do-not-divide.bin.report.json');
+      interface Kept { readonly tool: object; readonly reports: readonly { readonly path: string; readonly diagnostics: readonly object[]; readonly stats: object }[] }
+      const saved = JSON.parse(readFileSync(await kept.path(), 'utf8')) as Kept;
+      const told = JSON.parse(weightspec('validate', '--format', 'json', join(root, 'fixtures/llama2c/invalid/v0-heads-do-not-divide-dim.bin'))) as Kept;
+      expect(saved.tool).toEqual(told.tool);
+      expect(saved.reports[0]).toMatchObject({ verdict: 'invalid', stats: told.reports[0]!.stats, diagnostics: [{ code: 'LLAMA2C_HEADS_DIVIDE_DIM', clause: 'specs/llama2c#C-1.5', byteRange: [12, 16] }] });
     });
 
     it('may be the configuration of a model that was dropped without its folder', async () => {
@@ -187,6 +256,9 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
       expect(Number.parseFloat(q8[3]!)).toBeGreaterThan(40);
       await picture('inspected');
 
+      await button('Copy its name').click();
+      await button('Copied').waitFor();
+      expect(await page.evaluate(() => navigator.clipboard.readText())).toBe('tok_embeddings.weight');
       await button('Show its bytes').click();
       await expect.poll(async () => (await markedBytes()).length).toBeGreaterThan(100);
       expect(await page.locator('.codes .marked').first().getAttribute('data-at')).toBe('28');
@@ -213,6 +285,30 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
       expect(await page.locator('.backend').textContent()).toBe(name);
       expect(await region('Run it').getByRole('status').textContent()).toMatch(/\d tokens\/s/);
       await picture(`run-${id}`);
+    });
+
+    it('makes another text at a temperature, and the same again with its seed', async () => {
+      await openPage();
+      await tryExample();
+      await page.getByLabel('Backend').selectOption('reference');
+      await page.getByLabel('Tokens').fill('20');
+      await page.getByLabel('Temperature').fill('5');
+      await page.getByLabel('Top-p').fill('1');
+      const texts: (string | null)[] = [];
+      for (const seed of ['7', '7', '8']) {
+        await page.getByLabel('Seed').fill(seed);
+        await button('Run').click();
+        await page.getByText(new RegExp(`Seed ${seed}\\.$`)).waitFor();
+        texts.push(await generated().textContent());
+      }
+      expect(texts[1]).toBe(texts[0]);
+      expect(texts[2]).not.toBe(texts[0]);
+      await page.getByLabel('Seed').fill('');
+      await button('Run').click();
+      await page.getByText(/Seed \d{5,}\.$/).waitFor();
+      await button('Copy the text').click();
+      await button('Copied').waitFor();
+      expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(await generated().textContent());
     });
 
     it('runs on what is best here, and says why others do not', async () => {
@@ -266,6 +362,21 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
       }
     });
 
+    it('shows how much of its weights is loaded, and stops loading when it is told to', async () => {
+      writeZeros(join(work, 'loading.safetensors'), { 'model.embed_tokens.weight': { dtype: 'F32', shape: [32_000, 2048] }, ...largeLayers(6) });
+      writeFileSync(join(work, 'config.json'), JSON.stringify({ model_type: 'llama', hidden_size: 2048, intermediate_size: 5632, num_hidden_layers: 6, num_attention_heads: 16, num_key_value_heads: 16, vocab_size: 32_000, rms_norm_eps: 1e-5, torch_dtype: 'float32', tie_word_embeddings: true, max_position_embeddings: 256 }));
+      await openPage();
+      await choose([join(work, 'loading.safetensors'), join(work, 'config.json')]);
+      await title('the files dropped');
+      await page.getByLabel('Backend').selectOption('wasm');
+      await page.getByLabel('Prompt').fill('1');
+      await button('Run').click();
+      await expect.poll(() => page.getByRole('progressbar', { name: 'Weights read' }).evaluate((bar: HTMLProgressElement) => bar.value), { timeout: 30_000 }).toBeGreaterThan(0);
+      await button('Stop').click();
+      await page.getByText('Stopped before the weights were loaded.').waitFor();
+      expect(await button('Run').isEnabled()).toBe(true);
+    });
+
     it('runs by token ids where no tokenizer was dropped, and with one that is chosen', async () => {
       await openPage();
       await choose(golden('recite/model.bin'));
@@ -297,20 +408,49 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
     });
   });
 
+  describe('a file of ten thousand tensors, some with names of hundreds of letters', () => {
+    let path: string;
+    beforeAll(() => {
+      path = join(work, 'many.safetensors');
+      const names = Array.from({ length: 9990 }, (_, index) => `model.layers.${Math.floor(index / 10)}.mlp.experts.${index % 10}.up_proj.weight`);
+      const long = Array.from({ length: 10 }, (_, index) => `${'a_module_with_a_long_name.'.repeat(20)}${index}`);
+      writeZeros(path, Object.fromEntries([...names, ...long].map((name, index) => [name, { dtype: index % 100 === 0 ? 'F16' : 'BF16', shape: [4, 8] }])));
+    });
+
+    it.each([1280, 390])('lays out only the rows that are seen, and finds and sorts among all, %i pixels wide', async (width) => {
+      await openPage({ viewport: { width, height: 844 }, isMobile: width < 600, hasTouch: width < 600 });
+      await choose(path);
+      await title('many.safetensors');
+      const table = region('Table of tensors');
+      const rows = table.locator('tbody tr[aria-rowindex]');
+      expect(await table.getByRole('table').getAttribute('aria-rowcount')).toBe('10001');
+      expect(await rows.count()).toBeLessThan(100);
+      await table.evaluate((element) => element.scrollTo(0, element.scrollHeight));
+      await table.locator('tr[aria-rowindex="10001"]').waitFor();
+      expect(await rows.count()).toBeLessThan(100);
+      // Names are cut, not the page.
+      expect(await overflow()).toBe(0);
+      await picture(`many-${width}`);
+
+      await button('Tensor').click();
+      await expect.poll(() => rows.first().locator('td').first().textContent()).toMatch(/^a_module.*0$/);
+      await page.getByLabel('Filter').fill('layers.77. experts.5');
+      await expect.poll(() => rows.locator('td:first-child').allTextContents()).toEqual(['model.layers.77.mlp.experts.5.up_proj.weight']);
+      await page.getByLabel('Filter').fill('no such name');
+      await page.getByText('No tensor has such a name or type.').waitFor();
+      // F16 is a part of the word BF16.
+      await page.getByRole('list', { name: 'Types' }).getByRole('button', { name: /^F16/ }).click();
+      await page.getByText('100 of 10,000, 6.40 kB').waitFor();
+      expect(new Set(await rows.locator('td:nth-child(2)').allTextContents())).toEqual(new Set(['F16']));
+    });
+  });
+
   describe('a file of 5 GB', () => {
     const size = 5 * 2 ** 30;
     let path: string;
     beforeAll(() => {
       path = join(work, 'large.safetensors');
-      const header = JSON.stringify({ weight: { dtype: 'F16', shape: [size / 2 / 4096, 4096], data_offsets: [0, size] } });
-      const head = Buffer.alloc(8 + header.length);
-      head.writeBigUInt64LE(BigInt(header.length));
-      head.write(header, 8);
-      const file = openSync(path, 'w');
-      writeSync(file, head);
-      // A hole: it takes no room on the disk.
-      ftruncateSync(file, head.length + size);
-      closeSync(file);
+      writeZeros(path, { weight: { dtype: 'F16', shape: [size / 2 / 4096, 4096] } });
     });
 
     it('opens in under a second, and a check of all of it can be cancelled', async () => {
@@ -358,69 +498,135 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
 
   describe('an address', () => {
     let files: Server;
-    let allowed: string | undefined;
-    let address: string;
+    let folders: string;
+    /** What may read the answers: 'found' leaves "not found" out, as servers do that add headers to good answers only. */
+    let allowed: 'all' | 'found' | 'none';
     const seen: string[] = [];
+    const isAllowed = (response: ServerResponse, isFound: boolean): void => {
+      if (allowed === 'none' || (allowed === 'found' && !isFound)) return;
+      for (const [name, value] of Object.entries({ 'Access-Control-Allow-Origin': '*', 'Access-Control-Allow-Headers': 'range', 'Access-Control-Expose-Headers': 'content-range, etag' })) response.setHeader(name, value);
+    };
     beforeAll(async () => {
-      const bytes = readFileSync(golden('recite/model.bin'));
+      const sharded = join(work, 'sharded');
+      weightspec('convert', golden('addition'), sharded, '--to', 'safetensors', '--shard-size', '300kB');
+      if (!existsSync(join(sharded, 'model-00003-of-00003.safetensors'))) throw new Error('the command has not made three shards');
       files = createServer((request, response) => {
-        if (request.method === 'GET') seen.push(request.headers.range ?? 'all');
-        if (allowed !== undefined) for (const [name, value] of Object.entries({ 'Access-Control-Allow-Origin': allowed, 'Access-Control-Allow-Headers': 'range', 'Access-Control-Expose-Headers': 'content-range, etag' })) response.setHeader(name, value);
-        if (request.method === 'OPTIONS') {
-          response.writeHead(204).end();
+        const path = request.url!.slice(1);
+        const file = path.startsWith('sharded/') ? join(work, path) : golden(path);
+        const isFound = existsSync(file) && !path.endsWith('/');
+        if (request.method === 'GET') seen.push(`${path} ${request.headers.range ?? 'all'}${isFound ? '' : ' 404'}`);
+        isAllowed(response, isFound || request.method === 'OPTIONS');
+        if (request.method === 'OPTIONS' || !isFound) {
+          response.writeHead(request.method === 'OPTIONS' ? 204 : 404).end();
           return;
         }
+        const bytes = readFileSync(file);
         const [, first = '0', last = String(bytes.length - 1)] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];
         const end = Math.min(bytes.length, Number(last) + 1);
         response.writeHead(206, { 'Content-Range': `bytes ${first}-${end - 1}/${bytes.length}`, 'Content-Length': end - Number(first) });
         response.end(bytes.subarray(Number(first), end));
       }).listen(0, '127.0.0.1');
       await new Promise((resolve) => files.once('listening', resolve));
-      address = `http://127.0.0.1:${(files.address() as AddressInfo).port}/model.bin`;
+      folders = `http://127.0.0.1:${(files.address() as AddressInfo).port}`;
     });
     afterAll(() => void files.close());
     afterEach(() => {
-      // The file's own server is no stranger here; anything else is.
-      strangers = strangers.filter((url) => url !== address);
+      // The files' own server is no stranger here; anything else is.
+      strangers = strangers.filter((url) => !url.startsWith(`${folders}/`));
+      // The browser itself complains of what is not there, and of what the page explains.
+      complaints = complaints.filter((text) => !/CORS|ERR_FAILED|404 \(Not Found\)/.test(text));
     });
-
-    it('is read by ranges where its server allows it', async () => {
-      allowed = '*';
+    async function openAddress(path: string): Promise<void> {
       seen.length = 0;
       await openPage();
-      await page.getByLabel('Address of a file').fill(address);
+      await page.getByLabel('Address of a file').fill(`${folders}/${path}`);
       await button('Open').click();
-      await title(address);
-      expect(await region(address).locator('.verdict').textContent()).toBe('Valid');
-      expect(seen[0]).toBe('bytes=0-65535');
-      expect(seen.every((range) => range.startsWith('bytes='))).toBe(true);
+    }
+    const asked = (): string[] => [...new Set(seen.map((request) => request.replace(/ (bytes=[\d-]+|all)/, '')))];
+
+    it('is read by ranges where its server allows it, with the vocabulary beside it', async () => {
+      allowed = 'all';
+      await openAddress('recite/model.bin');
+      await title(`${folders}/recite/model.bin`);
+      expect(await region(`${folders}/recite/model.bin`).locator('.verdict').textContent()).toBe('Valid');
+      expect(seen[0]).toBe('recite/model.bin bytes=0-65535');
+      expect(asked()).toEqual(['recite/model.bin']);
       await page.getByLabel('Backend').selectOption('reference');
-      await page.getByLabel('Tokenizer file').setInputFiles(golden('recite/tokenizer.bin'));
       await button('Run').click();
       await expect.poll(() => generated().textContent(), { timeout: 30_000 }).toBe(recited[0]!.text);
+      expect(seen.filter((request) => !request.includes(' bytes='))).toEqual([]);
+      expect(asked()).toEqual(['recite/model.bin', 'recite/tok411.bin 404', 'recite/tokenizer.bin']);
+      await page.getByText('Also asked for: tok411.bin (not there), tokenizer.bin.').waitFor();
     });
 
-    it('is explained where its server does not allow other pages to read it (CORS)', async () => {
-      allowed = undefined;
-      await openPage();
-      await page.getByLabel('Address of a file').fill(address);
-      await button('Open').click();
+    it('of tensors alone is opened with its configuration and vocabulary, says which files were asked for, and asks for no others', async () => {
+      allowed = 'all';
+      await openAddress('addition/model.safetensors');
+      await title(`${folders}/addition/model.safetensors`);
+      const summary = region(`${folders}/addition/model.safetensors`);
+      expect(await summary.locator('.verdict').textContent()).toBe('Valid');
+      await summary.getByText(`29 names and shapes that ${folders}/addition/config.json implies`).waitFor();
+      expect(await summary.getByText('Asked for:').locator('..').textContent()).toBe('Asked for: model.safetensors, config.json, tokenizer.bin; not there: tokenizer.json, tokenizer.model, qwen.tiktoken');
+      expect(await page.getByRole('alert').count()).toBe(0);
+      await region('Bytes').getByRole('combobox').selectOption(`${folders}/addition/config.json`);
+      await page.locator('.ascii').first().getByText('{').waitFor();
+      await page.getByLabel('Prompt').fill('17+25=');
+      await button('Run').click();
+      await expect.poll(() => generated().textContent(), { timeout: 30_000 }).toBe('42');
+      const usual = ['tokenizer.json', 'tokenizer.model', 'qwen.tiktoken', 'tok272.bin'].map((name) => `addition/${name} 404`);
+      expect(asked().toSorted()).toEqual(['addition/config.json', 'addition/model.safetensors', 'addition/tokenizer.bin', ...usual].toSorted());
+      await picture('address');
+    });
+
+    it.each(['addition/', 'addition/config.json', 'sharded/', 'sharded/model.safetensors.index.json', 'sharded/model-00002-of-00003.safetensors'])('that is %s opens the whole model', async (path) => {
+      allowed = 'all';
+      await openAddress(path);
+      const folder = `${folders}/${path.split('/')[0]}`;
+      await title(folder);
+      expect(await region(folder).locator('.verdict').textContent()).toBe('Valid');
+      await region(folder).getByText(`29 names and shapes that ${folder}/config.json implies`).waitFor();
+      expect(await region('Table of tensors').locator('tbody tr').count()).toBe(29);
+      await page.getByLabel('Backend').selectOption('reference');
+      // The vocabulary does not come with a conversion.
+      if (path.startsWith('sharded/')) await page.getByLabel('Tokenizer file').setInputFiles(golden('addition/tokenizer.bin'));
+      await page.getByLabel('Prompt').fill('58+67=');
+      await button('Run').click();
+      await expect.poll(() => generated().textContent(), { timeout: 30_000 }).toBe('125');
+    });
+
+    it('is opened where only what is there may be read, and says that the others may be missing or refused', async () => {
+      allowed = 'found';
+      await openAddress('addition/');
+      await title(`${folders}/addition`);
+      expect(await region(`${folders}/addition`).locator('.verdict').textContent()).toBe('Valid');
+      await page.getByText('refused, or not there: tokenizer.json, tokenizer.model, qwen.tiktoken').waitFor();
+      await page.getByText('A browser does not say whether a file is missing or may not be read').waitFor();
+    });
+
+    it('of a folder without a model says which names were asked for', async () => {
+      allowed = 'all';
+      await openAddress('nothing/');
       const alert = page.getByRole('alert');
       await alert.waitFor();
-      expect(await alert.textContent()).toMatch(/CORS.*IO_NETWORK/s);
-      // The browser itself complains of what the page has explained.
-      complaints = complaints.filter((text) => !/CORS|ERR_FAILED/.test(text));
+      expect(await alert.textContent()).toMatch(/none of the usual names.*model\.safetensors, model\.safetensors\.index\.json.*IO_NOT_FOUND/s);
+    });
+
+    it.each(['addition/model.safetensors', 'addition/'])('is explained where its server does not allow other pages to read it (CORS): %s', async (path) => {
+      allowed = 'none';
+      await openAddress(path);
+      const alert = page.getByRole('alert');
+      await alert.waitFor();
+      expect(await alert.textContent()).toMatch(/CORS.*download the file and drop it here.*Access-Control-Allow-Origin.*IO_NETWORK/s);
+      expect(await barriers()).toEqual([]);
     });
 
     it('can be reached by no code that sees files, only by the worker that never gets one', async () => {
-      allowed = '*';
-      await openPage();
-      await page.getByLabel('Address of a file').fill(address);
-      await button('Open').click();
+      allowed = 'all';
+      const address = `${folders}/recite/model.bin`;
+      await openAddress('recite/model.bin');
       await title(address);
-      await page.getByLabel('Prompt').fill('no ids');
       await button('Run').click();
-      await page.getByText('without its tokenizer the model takes token ids').waitFor();
+      await page.getByText('The model ended the text.').waitFor();
       const reach = (url: string): Promise<boolean> => fetch(url).then(() => true, () => false);
       expect(await page.evaluate(reach, address)).toBe(false);
       const threads = page.workers().filter((worker) => /\/(inspector|runner|network)\.worker/.test(worker.url()));
@@ -430,15 +636,17 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
     });
   });
 
-  it.each([['light', 390], ['dark', 390], ['dark', 1280]] as const)('in %s, %i pixels wide, cuts nothing off and has nothing to be scrolled sideways', async (colorScheme, width) => {
+  it.each([['light', 390], ['dark', 390], ['dark', 1280]] as const)('in %s, %i pixels wide, cuts nothing off, has nothing to be scrolled sideways, and can be read by all', async (colorScheme, width) => {
     await openPage({ colorScheme, viewport: { width, height: 844 }, isMobile: width < 600, hasTouch: width < 600 });
     expect(await overflow()).toBe(0);
+    expect(await barriers()).toEqual([]);
     await picture(`${colorScheme}-${width}-start`);
     await button('Try a broken one').click();
     await title('heads-do-not-divide.bin');
     await button(/LLAMA2C_HEADS_DIVIDE_DIM/).click();
     await expect.poll(markedBytes).toHaveLength(4);
     expect(await overflow()).toBe(0);
+    expect(await barriers()).toEqual([]);
     await picture(`${colorScheme}-${width}-broken`);
     await tryExample();
     await tensor('tok_embeddings.weight').click();
@@ -447,6 +655,7 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
     await button('Run').click();
     await expect.poll(() => generated().textContent(), { timeout: 30_000 }).toBe(recited[0]!.text);
     expect(await overflow()).toBe(0);
+    expect(await barriers()).toEqual([]);
     await picture(`${colorScheme}-${width}-run`);
   });
 

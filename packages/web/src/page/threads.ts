@@ -20,6 +20,8 @@ export const connectInspector = (): Promise<void> => (inspectorConnected ??= con
 
 export interface RunnerThread {
   readonly runner: Remote<Runner>;
+  /** Rejects when the thread cannot start or goes down, e.g. for want of memory; never resolves. */
+  readonly failed: Promise<never>;
   /** Frees the model at once, whatever it is doing. */
   terminate(): void;
 }
@@ -28,6 +30,11 @@ export interface RunnerThread {
 export async function startRunner(online: boolean): Promise<RunnerThread> {
   const worker = new Worker(new URL('./workers/runner.worker.ts', import.meta.url), { type: 'module', name: 'runner' });
   const runner = wrap<Runner>(worker);
+  const failed = new Promise<never>((_, reject) => {
+    worker.addEventListener('error', (event) => reject(new Error(`its thread ended: ${event.message || 'no reason is known'}`)));
+  });
+  // Whoever waits for a result hears of it; nobody else has to.
+  failed.catch(() => undefined);
   if (online) await connected((port) => runner.connectNetwork(port));
-  return { runner, terminate: () => worker.terminate() };
+  return { runner, failed, terminate: () => worker.terminate() };
 }

@@ -11,6 +11,15 @@ describe('tensors as a tree of bytes', () => {
       ['transformer.h.2', 16, ['attn.c_attn.weight']],
     ]);
   });
+  it('of thousands of tensors puts those of a layer together by what they are for', () => {
+    const experts = Array.from({ length: 2100 }, (_, expert) => ({ name: `model.layers.0.mlp.experts.${expert}.up_proj.weight`, byteLength: 2 }));
+    const [layer, embedding] = treeOf([...experts, { name: 'model.layers.0.self_attn.q_proj.weight', byteLength: 5 }, { name: 'model.embed_tokens.weight', byteLength: 7 }]);
+    expect(layer!.children!.map(({ label, byteLength, role, tensor }) => [label, byteLength, role, tensor])).toEqual([
+      ['feed-forward, 2100 tensors', 4200, 'feed-forward', undefined],
+      ['self_attn.q_proj.weight', 5, 'attention', 'model.layers.0.self_attn.q_proj.weight'],
+    ]);
+    expect([layer!.byteLength, embedding!.tensor]).toEqual([4205, 'model.embed_tokens.weight']);
+  });
   it.each([
     ['tok_embeddings.weight', 'embedding'], ['output.weight', 'embedding'], ['lm_head.weight', 'embedding'], ['transformer.wte.weight', 'embedding'],
     ['layers.0.attention.wo.weight', 'attention'], ['model.layers.0.self_attn.q_proj.bias', 'attention'],

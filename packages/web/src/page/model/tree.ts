@@ -31,12 +31,22 @@ export const roleOf = (name: string): Role => patterns.find(([, pattern]) => pat
 /** Up to the first number that is a part of its own: `model.layers.12`. */
 const layer = /^((?:[^.]+\.)*?\d+)\.(.+)$/;
 
+/** With more tensors than this, a layer's are put together by what they are for: the areas of single ones could not be seen. */
+const MOST_LEAVES = 2000;
+
 export function treeOf(tensors: readonly TreeTensor[]): TreeNode[] {
   const groups = groupBy(tensors, ({ name }) => layer.exec(name)?.[1] ?? '');
   const leaf = ({ name, byteLength }: TreeTensor): TreeNode => ({ label: layer.exec(name)?.[2] ?? name, byteLength, tensor: name, role: roleOf(name) });
   return [...groups].flatMap(([group, inside]): TreeNode[] => {
-    const children = inside.map(leaf);
+    const children = tensors.length > MOST_LEAVES ? byRole(inside.map(leaf)) : inside.map(leaf);
     if (group === '') return children;
-    return [{ label: group, byteLength: inside.reduce((sum, { byteLength }) => sum + byteLength, 0), role: 'other', children }];
+    return [{ label: group, byteLength: bytesOf(inside), role: 'other', children }];
   });
+}
+
+const bytesOf = (parts: readonly { readonly byteLength: number }[]): number => parts.reduce((sum, { byteLength }) => sum + byteLength, 0);
+
+/** Single ones stay as they are. */
+function byRole(leaves: readonly TreeNode[]): TreeNode[] {
+  return [...groupBy(leaves, ({ role }) => role)].flatMap(([role, inside]) => (inside.length === 1 ? inside : [{ label: `${role}, ${inside.length} tensors`, byteLength: bytesOf(inside), role: inside[0]!.role }]));
 }

@@ -1,3 +1,4 @@
+import { proxy } from 'comlink';
 import { Fragment } from 'preact';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { ByteRange } from '@weightspec/core';
@@ -16,7 +17,8 @@ import { Tensors } from './tensors.js';
 
 type Phase =
   | { readonly kind: 'start' }
-  | { readonly kind: 'opening'; readonly name: string }
+  /** `asking`: the file of an address that is being asked for. */
+  | { readonly kind: 'opening'; readonly name: string; readonly asking?: string }
   | { readonly kind: 'failed'; readonly fault: Fault }
   /** `opening` counts: what was chosen in one opening is not carried into the next. */
   | { readonly kind: 'open'; readonly item: Item; readonly view: View; readonly opening: number };
@@ -25,6 +27,13 @@ type Phase =
 export interface Selection {
   readonly file: string;
   readonly byteRange: ByteRange;
+  /** Go there: what was pressed is elsewhere on the page. */
+  readonly reveal?: boolean;
+}
+
+/** A new object each time, so that choosing a tensor again leads to it again. */
+export interface ChosenTensor {
+  readonly name: string;
 }
 
 /** A folder may hold many files that are no model. */
@@ -32,31 +41,35 @@ const MOST_TRIED = 8;
 
 const sizeOf = (item: Item): number => (item.kind === 'folder' ? Infinity : item.kind === 'file' ? item.file.blob.size : 0);
 
+type OnAsk = (name: string) => void;
+
 /** Opens the folder that is a model, or else the largest file with tensors in it, or else the largest. */
-async function openLikeliest(items: readonly Item[]): Promise<{ item: Item; view: View }> {
+async function openLikeliest(items: readonly Item[], onAsk: OnAsk): Promise<{ item: Item; view: View }> {
   const likely = items.toSorted((a, b) => sizeOf(b) - sizeOf(a)).slice(0, MOST_TRIED);
   for (const item of likely) {
-    const view = await inspector.open(item);
+    const view = await inspector.open(item, proxy(onAsk));
     if (view.tensors.length > 0 || items.length === 1) return { item, view };
   }
-  return { item: likely[0]!, view: await inspector.open(likely[0]!) };
+  return { item: likely[0]!, view: await inspector.open(likely[0]!, proxy(onAsk)) };
 }
 
 export function App() {
   const [phase, setPhase] = useState<Phase>({ kind: 'start' });
   const [items, setItems] = useState<readonly Item[]>([]);
   const [selection, setSelection] = useState<Selection>();
-  const [tensor, setTensor] = useState<string>();
+  const [tensor, setTensor] = useState<ChosenTensor>();
 
   const openings = useRef(0);
 
-  const show = useCallback(async (name: string, open: () => Promise<{ item: Item; view: View }>) => {
+  const show = useCallback(async (name: string, open: (onAsk: OnAsk) => Promise<{ item: Item; view: View }>) => {
     const opening = ++openings.current;
     setPhase({ kind: 'opening', name });
     setSelection(undefined);
     setTensor(undefined);
     try {
-      const { item, view } = await open();
+      const { item, view } = await open((asking) => {
+        if (opening === openings.current) setPhase({ kind: 'opening', name, asking });
+      });
       if (opening === openings.current) setPhase({ kind: 'open', item, view, opening });
     } catch (error) {
       if (opening === openings.current) setPhase({ kind: 'failed', fault: faultOf(error) });
@@ -67,22 +80,35 @@ export function App() {
     const found = itemsOf(files);
     if (found.length === 0) return;
     setItems(found);
-    await show(found.length === 1 ? found[0]!.name : `${files.length} files`, () => openLikeliest(found));
+    await show(found.length === 1 ? found[0]!.name : `${files.length} files`, (onAsk) => openLikeliest(found, onAsk));
   }, [show]);
 
-  const openItem = useCallback(async (item: Item) => show(item.name, async () => ({ item, view: await inspector.open(item) })), [show]);
+  const openItem = useCallback(async (item: Item) => show(item.name, async (onAsk) => ({ item, view: await inspector.open(item, proxy(onAsk)) })), [show]);
 
   const openUrl = useCallback(async (url: string) => {
     const item: Item = { kind: 'url', name: url, url };
     setItems([item]);
-    await show(url, async () => {
+    await show(url, async (onAsk) => {
       await connectInspector();
-      return { item, view: await inspector.open(item) };
+      return { item, view: await inspector.open(item, proxy(onAsk)) };
     });
   }, [show]);
 
+  const openExample = useCallback(async (files: Promise<readonly ChosenFile[]>) => {
+    try {
+      await openFiles(await files);
+    } catch (error) {
+      setPhase({ kind: 'failed', fault: faultOf(error) });
+    }
+  }, [openFiles]);
+
   const dragging = useDrop(openFiles);
   const open = phase.kind === 'open' ? phase : undefined;
+  const selectTensor = useCallback((name: string) => setTensor({ name }), []);
+  const title = open && `${open.item.name} – Weightspec`;
+  useEffect(() => {
+    document.title = title ?? 'Weightspec: is this weight file right?';
+  }, [title]);
   return (
     <>
       <header class="top">
@@ -90,9 +116,9 @@ export function App() {
         <p>Is this weight file right? Checked, shown and run in this browser. Nothing leaves your machine.</p>
       </header>
       <main>
-        <Opener compact={phase.kind !== 'start'} onFiles={openFiles} onUrl={openUrl} />
+        <Opener compact={phase.kind !== 'start'} onFiles={openFiles} onExample={openExample} onUrl={openUrl} />
         {phase.kind === 'start' && <Intro />}
-        <div role="status" class="status">{phase.kind === 'opening' ? `Opening ${phase.name} …` : ''}</div>
+        <div role="status" class="status">{phase.kind === 'opening' ? `Opening ${phase.name} …${phase.asking ? ` Asking for ${phase.asking}` : ''}` : ''}</div>
         {phase.kind === 'failed' && <FaultMessage fault={phase.fault} title="This could not be opened" />}
         {items.length > 1 && phase.kind !== 'opening' && (
           <label class="pick">Looking at
@@ -106,10 +132,10 @@ export function App() {
             <Summary view={open.view} onChecked={(checked) => setPhase((now) => (now.kind === 'open' && now.opening === open.opening ? { ...now, view: { ...now.view, ...checked } } : now))} />
             <div class={open.view.report.diagnostics.length > 0 ? 'columns' : 'columns single'}>
               <Findings view={open.view} selection={selection} onSelect={setSelection} />
-              <Bytes view={open.view} selection={selection} onTensor={setTensor} />
+              <Bytes view={open.view} selection={selection} onTensor={selectTensor} />
             </div>
-            {open.view.tensors.length > 0 && <Tensors view={open.view} selected={tensor} onSelect={setTensor} onBytes={setSelection} />}
-            {open.view.tensors.length > 0 && <Run item={open.item} />}
+            {open.view.tensors.length > 0 && <Tensors view={open.view} selected={tensor} onSelect={selectTensor} onBytes={setSelection} />}
+            {open.view.tensors.length > 0 && <Run item={open.item} known={open.view.asked} />}
           </Fragment>
         )}
       </main>

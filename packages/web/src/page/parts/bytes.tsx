@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import type { ByteRange } from '@weightspec/core';
 import { grouped } from '@weightspec/formats';
 import { inspector } from '../threads.js';
@@ -6,6 +6,7 @@ import { faultOf } from '../workers/faults.js';
 import type { BytesWindow, Fault, NamedBytes, View } from '../workers/protocol.js';
 import type { Selection } from './app.js';
 import { Clause, folderOfFormat, Marked, useSpecifications } from './clauses.js';
+import { Copy } from './copy.js';
 import { FaultMessage } from './fault.js';
 
 interface BytesProps {
@@ -18,6 +19,8 @@ const ROWS = 16;
 /** Rows shown before what is selected. */
 const LEAD_ROWS = 2;
 const hues = 6;
+/** As text on the clipboard they are three times as many. */
+const MOST_COPIED = 1 << 20;
 
 /** A place in a file, and what is marked there. */
 interface Place {
@@ -37,16 +40,23 @@ export function Bytes({ view, selection, onTensor }: BytesProps) {
   const size = view.files.find(({ name }) => name === place.file)?.size ?? 0;
   const { window, fault } = useWindow(view, place, columns * ROWS);
 
-  useEffect(() => {
+  // Before the page is painted: what a person presses next must not be undone.
+  useLayoutEffect(() => {
     setPlace({ file: view.files[0]?.name ?? '', offset: 0 });
     setChosen(undefined);
   }, [view.files]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!selection) return;
     const row = Math.floor(selection.byteRange[0] / columns);
     setPlace({ file: selection.file, offset: Math.max(0, row - LEAD_ROWS) * columns, mark: selection.byteRange });
     setChosen(undefined);
   }, [selection, columns]);
+  const title = useRef<HTMLHeadingElement>(null);
+  useLayoutEffect(() => {
+    if (!selection?.reveal) return;
+    title.current?.focus({ preventScroll: true });
+    title.current?.scrollIntoView();
+  }, [selection]);
 
   const go = (offset: number): void => {
     const inside = Math.max(0, Math.min(offset, size - 1));
@@ -59,7 +69,7 @@ export function Bytes({ view, selection, onTensor }: BytesProps) {
   };
   return (
     <section class="card bytes" aria-labelledby="bytes-title">
-      <h2 id="bytes-title">Bytes</h2>
+      <h2 id="bytes-title" tabIndex={-1} ref={title}>Bytes</h2>
       {view.files.length > 1 && (
         <label class="pick">File
           <select value={place.file} onChange={(event) => setPlace({ file: event.currentTarget.value, offset: 0 })}>
@@ -69,32 +79,42 @@ export function Bytes({ view, selection, onTensor }: BytesProps) {
       )}
       {fault && <FaultMessage fault={fault} title="The bytes could not be read" />}
       {size === 0 ? <p class="dim">The file has no bytes.</p> : (
-        <>
-          <Hex bytes={window?.bytes ?? new Uint8Array(0)} offset={place.offset} columns={columns} digits={Math.max(6, size.toString(16).length)} mark={place.mark} fields={fields} onChoose={choose} />
-          <div class="pager">
-            <button type="button" disabled={place.offset === 0} onClick={() => go(place.offset - columns * ROWS)}>Earlier</button>
-            <button type="button" disabled={place.offset + columns * ROWS >= size} onClick={() => go(place.offset + columns * ROWS)}>Later</button>
-            {place.mark && place.mark[1] - place.mark[0] > columns * (ROWS - LEAD_ROWS) && (
-              <>
-                <button type="button" onClick={() => go(place.mark![0] - columns * LEAD_ROWS)}>Start of the marked</button>
-                <button type="button" onClick={() => go(place.mark![1] - columns * (ROWS - LEAD_ROWS))}>End of the marked</button>
-              </>
-            )}
-            <form onSubmit={(event) => {
-              event.preventDefault();
-              const text = event.currentTarget.querySelector('input')!.value.trim();
-              const offset = Number(text);
-              if (text !== '' && Number.isSafeInteger(offset) && offset >= 0) go(offset);
-            }}>
-              <label>Go to <input name="offset" size={10} placeholder="0 or 0x1c" autocomplete="off" /></label>
-            </form>
+          <div class="panes">
+            <div class="pane">
+              <Hex bytes={window?.bytes ?? new Uint8Array(0)} offset={place.offset} columns={columns} digits={Math.max(6, size.toString(16).length)} mark={place.mark} fields={fields} onChoose={choose} />
+              <div class="pager">
+                <button type="button" disabled={place.offset === 0} onClick={() => go(place.offset - columns * ROWS)}>Earlier</button>
+                <button type="button" disabled={place.offset + columns * ROWS >= size} onClick={() => go(place.offset + columns * ROWS)}>Later</button>
+                {place.mark && place.mark[1] - place.mark[0] > columns * (ROWS - LEAD_ROWS) && (
+                  <>
+                    <button type="button" onClick={() => go(place.mark![0] - columns * LEAD_ROWS)}>Start of the marked</button>
+                    <button type="button" onClick={() => go(place.mark![1] - columns * (ROWS - LEAD_ROWS))}>End of the marked</button>
+                  </>
+                )}
+                {place.mark && place.mark[1] - place.mark[0] <= MOST_COPIED && <Copy label="Copy the marked" text={() => hexOf(place.file, place.mark!)} />}
+                <form onSubmit={(event) => {
+                  event.preventDefault();
+                  const text = event.currentTarget.querySelector('input')!.value.trim();
+                  const offset = Number(text);
+                  if (text !== '' && Number.isSafeInteger(offset) && offset >= 0) go(offset);
+                }}>
+                  <label>Go to <input name="offset" size={10} placeholder="0 or 0x1c" autocomplete="off" /></label>
+                </form>
+              </div>
+            </div>
+            <div class="pane">
+              <Fields fields={fields} chosen={chosen} onChoose={choose} />
+              {chosen && <FieldDetail field={chosen} window={window} offset={place.offset} view={view} onTensor={onTensor} />}
+            </div>
           </div>
-          <Fields fields={fields} chosen={chosen} onChoose={choose} />
-          {chosen && <FieldDetail field={chosen} window={window} offset={place.offset} view={view} onTensor={onTensor} />}
-        </>
       )}
     </section>
   );
+}
+
+async function hexOf(file: string, [start, end]: ByteRange): Promise<string> {
+  const { bytes } = await inspector.window(file, start, end - start);
+  return Array.from(bytes, (byte) => hex(byte, 2)).join(' ');
 }
 
 function useNarrow(): boolean {

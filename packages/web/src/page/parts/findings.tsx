@@ -1,6 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { Diagnostic } from '@weightspec/core';
-import { grouped } from '@weightspec/formats';
+import { counted, grouped } from '@weightspec/formats';
 import { baseName } from '../model/items.js';
 import type { View } from '../workers/protocol.js';
 import type { Selection } from './app.js';
@@ -25,9 +25,9 @@ export function Findings({ view, onSelect }: FindingsProps) {
   const shown = diagnostics.slice(0, MOST_SHOWN);
   return (
     <section class="card findings" aria-labelledby="findings-title">
-      <h2 id="findings-title">Findings <span class="count">{grouped(stats.limits.diagnosticsFound)}</span></h2>
+      <h2 id="findings-title">Findings <span class="count">{countsOf(view)}</span></h2>
       {diagnostics.length === 0 && <p class="dim">Nothing to report about what was checked.</p>}
-      <ul>
+      {shown.length > 0 && <ul>
         {shown.map((diagnostic, index) => (
           <li key={index} class={`finding ${diagnostic.severity}`}>
             <button type="button" aria-expanded={chosen === diagnostic} onClick={() => choose(diagnostic)}>
@@ -38,10 +38,16 @@ export function Findings({ view, onSelect }: FindingsProps) {
             {chosen === diagnostic && <Explanation diagnostic={diagnostic} view={view} />}
           </li>
         ))}
-      </ul>
+      </ul>}
       {diagnostics.length > shown.length && <p class="dim">… and {grouped(stats.limits.diagnosticsFound - shown.length)} more</p>}
     </section>
   );
+}
+
+/** 2 errors, 1 warning. */
+function countsOf({ report: { summary } }: View): string {
+  const counts = [counted(summary.errors, 'error'), counted(summary.warnings, 'warning'), counted(summary.infos, 'note')].filter((count) => !count.startsWith('0 '));
+  return counts.join(', ') || '0';
 }
 
 /** Of files dropped without their folder, findings still name one. */
@@ -58,6 +64,7 @@ function Explanation({ diagnostic, view }: { readonly diagnostic: Diagnostic; re
   const entry = view.codes[diagnostic.code];
   return (
     <div class="explanation">
+      {diagnostic.byteRange && <a class="stacked" href="#bytes-title">Its bytes</a>}
       {diagnostic.hint && <p><b>What to do:</b> {diagnostic.hint}</p>}
       {entry && <p><b>Why:</b> {entry.rationale}</p>}
       {entry && <Clause reference={entry.clause} />}

@@ -10,10 +10,11 @@ interface OpenerProps {
   /** A bar rather than a page-filling drop zone. */
   readonly compact: boolean;
   readonly onFiles: (files: readonly ChosenFile[]) => Promise<void>;
+  readonly onExample: (files: Promise<readonly ChosenFile[]>) => Promise<void>;
   readonly onUrl: (url: string) => Promise<void>;
 }
 
-export function Opener({ compact, onFiles, onUrl }: OpenerProps) {
+export function Opener({ compact, onFiles, onExample, onUrl }: OpenerProps) {
   const files = useRef<HTMLInputElement>(null);
   const folder = useRef<HTMLInputElement>(null);
   const [url, setUrl] = useState('');
@@ -38,11 +39,11 @@ export function Opener({ compact, onFiles, onUrl }: OpenerProps) {
       <input ref={folder} class="hidden" type="file" tabIndex={-1} aria-label="Folder" {...wholeFolders} onChange={chosen} />
       <div class="ways">
         <button type="button" onClick={() => folder.current?.click()}>Choose a folder</button>
-        <button type="button" onClick={() => void example().then(onFiles)}>Try an example</button>
-        <button type="button" onClick={() => void brokenExample().then(onFiles)}>Try a broken one</button>
+        <button type="button" onClick={() => void onExample(example())}>Try an example</button>
+        <button type="button" onClick={() => void onExample(brokenExample())}>Try a broken one</button>
         <form onSubmit={submit}>
-          <label class="visually-hidden" for="address">Address of a file</label>
-          <input id="address" type="url" placeholder="https://… address of a file" value={url} onInput={(event) => setUrl(event.currentTarget.value)} />
+          <label class="visually-hidden" for="address">Address of a file or folder</label>
+          <input id="address" type="url" placeholder="https://… file, folder/ or model page" value={url} onInput={(event) => setUrl(event.currentTarget.value)} />
           <button type="submit">Open</button>
         </form>
       </div>

@@ -1,26 +1,32 @@
 import { proxy } from 'comlink';
 import { useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { grouped, humanBytes } from '@weightspec/formats';
+import { counted, grouped, humanBytes } from '@weightspec/formats';
 import type { Analysis } from '../model/analysis.js';
+import { groupBy } from '../model/group-by.js';
 import { roles, treeOf } from '../model/tree.js';
 import { inspector } from '../threads.js';
 import type { TensorRow, View } from '../workers/protocol.js';
-import type { Selection } from './app.js';
+import type { ChosenTensor, Selection } from './app.js';
 import { Chart } from './chart.js';
 import type { Charts } from './charts.js';
+import { Copy } from './copy.js';
 import { FaultMessage } from './fault.js';
 import { Progress } from './progress.js';
 import { useTask } from './task.js';
 
 interface TensorsProps {
   readonly view: View;
-  readonly selected?: string;
+  readonly selected?: ChosenTensor;
   readonly onSelect: (name: string) => void;
   readonly onBytes: (selection: Selection) => void;
 }
 
-/** More rows make the page slow to lay out; a filter finds the others. */
+/** Tables with more rows than this lay out only those that are seen. */
 const MOST_ROWS = 200;
+/** As the style sheet has it. */
+const ROW_PIXELS = 34;
+/** Rows laid out before and behind those that are seen. */
+const SPARE_ROWS = 20;
 
 interface Column {
   readonly title: string;
@@ -37,40 +43,62 @@ const columns: readonly Column[] = [
   { title: 'Offset', numeric: true, compare: (a, b) => byText(({ file }) => file)(a, b) || a.byteOffset - b.byteOffset },
 ];
 
-export function Tensors({ view: { tensors }, selected, onSelect, onBytes }: TensorsProps) {
+export function Tensors({ view: { tensors, report }, selected, onSelect, onBytes }: TensorsProps) {
   const tree = useMemo(() => treeOf(tensors), [tensors]);
   const latest = useRef(onSelect);
   latest.current = onSelect;
   const draw = useCallback((charts: Charts, element: HTMLElement) => charts.treemap(element, tree, (name) => latest.current(name)), [tree]);
-  const row = tensors.find(({ name }) => name === selected);
+  const row = tensors.find(({ name }) => name === selected?.name);
   return (
     <section class="card tensors" aria-labelledby="tensors-title">
-      <h2 id="tensors-title">Tensors <span class="count">{grouped(tensors.length)}</span></h2>
+      <h2 id="tensors-title">Tensors <span class="count">{counted(tensors.length, 'tensor')}, {counted(report.stats.parameterCount, 'parameter')}</span></h2>
       <Chart class="treemap" label="Bytes by tensor, as areas; press one to select it" draw={draw} />
       <ul class="legend" aria-label="Colours of the areas">{roles.map((role, index) => <li key={role}><span class={`swatch role${index}`} />{role}</li>)}</ul>
-      {row && <Detail key={row.name} row={row} onBytes={onBytes} />}
-      <Table tensors={tensors} selected={selected} onSelect={onSelect} />
+      {row && <Detail key={row.name} row={row} chosen={selected!} allBytes={tensors.reduce((sum, { byteLength }) => sum + byteLength, 0)} onBytes={onBytes} />}
+      <Table tensors={tensors} selected={selected?.name} onSelect={onSelect} />
     </section>
   );
+}
+
+interface TypeCount {
+  readonly dtype: string;
+  readonly count: number;
+  readonly byteLength: number;
+}
+
+/** The most bytes first. */
+function typesOf(tensors: readonly TensorRow[]): TypeCount[] {
+  const types = [...groupBy(tensors, ({ dtype }) => dtype)].map(([dtype, of]) => ({ dtype, count: of.length, byteLength: of.reduce((sum, { byteLength }) => sum + byteLength, 0) }));
+  return types.toSorted((a, b) => b.byteLength - a.byteLength);
 }
 
 function Table({ tensors, selected, onSelect }: { readonly tensors: readonly TensorRow[]; readonly selected?: string; readonly onSelect: (name: string) => void }) {
   const [filter, setFilter] = useState('');
   const [sort, setSort] = useState({ column: 4, descending: false });
-  const [all, setAll] = useState(false);
+  const types = useMemo(() => typesOf(tensors), [tensors]);
   const rows = useMemo(() => {
     const words = filter.toLowerCase().split(/\s+/);
-    const found = tensors.filter(({ name, dtype }) => words.every((word) => `${name} ${dtype}`.toLowerCase().includes(word)));
+    // A whole type means that type: F16 is not BF16.
+    const isType = (word: string): boolean => types.some(({ dtype }) => dtype.toLowerCase() === word);
+    const matches = ({ name, dtype }: TensorRow, word: string): boolean => name.toLowerCase().includes(word) || (isType(word) ? dtype.toLowerCase() === word : dtype.toLowerCase().includes(word));
     const { compare } = columns[sort.column]!;
-    return found.toSorted((a, b) => (sort.descending ? compare(b, a) : compare(a, b)));
-  }, [tensors, filter, sort]);
-  const shown = all ? rows : rows.slice(0, MOST_ROWS);
+    return tensors.filter((row) => words.every((word) => matches(row, word))).toSorted((a, b) => (sort.descending ? compare(b, a) : compare(a, b)));
+  }, [tensors, types, filter, sort]);
+  const { scroller, onScroll, first, last } = useRowsSeen(rows);
   const sortBy = (column: number): void => setSort({ column, descending: sort.column === column ? !sort.descending : columns[column]!.numeric === true && column !== 4 });
   return (
     <>
-      <label class="filter">Filter <input type="search" value={filter} placeholder="e.g. layers.0 F16" onInput={(event) => setFilter(event.currentTarget.value)} /> <span class="dim" role="status">{filter === '' ? '' : `${grouped(rows.length)} of ${grouped(tensors.length)}`}</span></label>
-      <div class="scroll" tabIndex={0} role="region" aria-label="Table of tensors">
-        <table>
+      <div class="find">
+        <label class="filter">Filter <input type="search" value={filter} placeholder="e.g. layers.0 F16" onInput={(event) => setFilter(event.currentTarget.value)} /></label>
+        <ul class="types" aria-label="Types">
+          {types.map(({ dtype, count, byteLength }) => (
+            <li key={dtype}><button type="button" aria-pressed={filter === dtype} onClick={() => setFilter(filter === dtype ? '' : dtype)}><b>{dtype}</b> {grouped(count)}<span class="dim"> · {humanBytes(byteLength)}</span></button></li>
+          ))}
+        </ul>
+        <span class="dim" role="status">{filter === '' ? '' : `${grouped(rows.length)} of ${grouped(tensors.length)}, ${humanBytes(rows.reduce((sum, { byteLength }) => sum + byteLength, 0))}`}</span>
+      </div>
+      <div class="scroll" tabIndex={0} role="region" aria-label="Table of tensors" ref={scroller} onScroll={onScroll}>
+        <table class="list" aria-rowcount={rows.length + 1}>
           <thead>
             <tr>
               {columns.map(({ title, numeric }, index) => (
@@ -81,37 +109,73 @@ function Table({ tensors, selected, onSelect }: { readonly tensors: readonly Ten
             </tr>
           </thead>
           <tbody>
-            {shown.map((row) => (
-              <tr key={row.name} class={row.name === selected ? 'selected' : ''}>
-                <td><button type="button" class="link" aria-pressed={row.name === selected} onClick={() => onSelect(row.name)}>{row.name}</button></td>
+            {first > 0 && <Gap rows={first} />}
+            {rows.slice(first, last).map((row, index) => (
+              <tr key={row.name} class={row.name === selected ? 'selected' : ''} aria-rowindex={first + index + 2}>
+                <td><button type="button" class="link" title={row.name} aria-pressed={row.name === selected} onClick={() => onSelect(row.name)}>{row.name}</button></td>
                 <td>{row.dtype}</td>
-                <td>[{row.shape.join(', ')}]</td>
-                <td class="number">{humanBytes(row.byteLength)}</td>
-                <td class="number">{grouped(row.byteOffset)}</td>
+                <td title={`${grouped(row.elementCount)} elements`}>[{row.shape.join(', ')}]</td>
+                <td class="number" title={`${grouped(row.byteLength)} bytes`}>{humanBytes(row.byteLength)}</td>
+                <td class="number" title={row.file}>{grouped(row.byteOffset)}</td>
               </tr>
             ))}
+            {last < rows.length && <Gap rows={rows.length - last} />}
           </tbody>
         </table>
+        {rows.length === 0 && <p class="none">No tensor has such a name or type.</p>}
       </div>
-      {shown.length < rows.length && <button type="button" onClick={() => setAll(true)}>Show all {grouped(rows.length)}</button>}
     </>
   );
 }
 
-function Detail({ row, onBytes }: { readonly row: TensorRow; readonly onBytes: (selection: Selection) => void }) {
+/** Stands for rows that are not laid out. */
+const Gap = ({ rows }: { readonly rows: number }) => <tr aria-hidden="true" style={{ height: `${rows * ROW_PIXELS}px` }}><td colSpan={columns.length} /></tr>;
+
+/** The rows [first, last) to lay out. Other rows start at the top. */
+function useRowsSeen(rows: readonly TensorRow[]) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const [top, setTop] = useState(0);
+  useLayoutEffect(() => {
+    if (scroller.current) scroller.current.scrollTop = 0;
+    setTop(0);
+  }, [rows]);
+  const onScroll = (event: { readonly currentTarget: HTMLDivElement }): void => {
+    const row = Math.floor(event.currentTarget.scrollTop / ROW_PIXELS);
+    // Not for each pixel: the spare rows last for a while.
+    setTop(row - (row % (SPARE_ROWS / 2)));
+  };
+  if (rows.length <= MOST_ROWS) return { scroller, onScroll, first: 0, last: rows.length };
+  const seen = Math.ceil((scroller.current?.clientHeight ?? 480) / ROW_PIXELS);
+  return { scroller, onScroll, first: Math.max(0, top - SPARE_ROWS), last: Math.min(rows.length, top + seen + 2 * SPARE_ROWS) };
+}
+
+interface DetailProps {
+  readonly row: TensorRow;
+  readonly chosen: ChosenTensor;
+  /** Of all tensors. */
+  readonly allBytes: number;
+  readonly onBytes: (selection: Selection) => void;
+}
+
+function Detail({ row, chosen, allBytes, onBytes }: DetailProps) {
   const [analysis, start] = useTask<Analysis>();
   const place = useRef<HTMLDivElement>(null);
-  // Before the first paint: what is about to be pressed must not move.
-  useLayoutEffect(() => place.current?.scrollIntoView({ block: 'nearest' }), []);
+  const title = useRef<HTMLHeadingElement>(null);
+  // Before the first paint: what is about to be pressed must not move. The keyboard goes on from here.
+  useLayoutEffect(() => {
+    title.current?.focus({ preventScroll: true });
+    place.current?.scrollIntoView({ block: 'nearest' });
+  }, [chosen]);
   // Another tensor ends what goes on for this one.
   useEffect(() => () => void inspector.cancel(), []);
   const run = () => start((progress) => inspector.analyse(row.name, proxy(progress)));
   return (
-    <div class="detail" ref={place} aria-labelledby="detail-title">
-      <h3 id="detail-title">{row.name}</h3>
-      <p>{row.dtype} [{row.shape.join(', ')}], {grouped(row.elementCount)} elements, bytes [{row.byteOffset}, {row.byteOffset + row.byteLength}) of {row.file}</p>
+    <div class="detail" ref={place} role="group" aria-labelledby="detail-title">
+      <h3 id="detail-title" tabIndex={-1} ref={title}>{row.name}</h3>
+      <p>{row.dtype} [{row.shape.join(', ')}], {counted(row.elementCount, 'element')}, {humanBytes(row.byteLength)}{allBytes > 0 && ` (${((100 * row.byteLength) / allBytes).toPrecision(2)} % of all)`}, bytes [{row.byteOffset}, {row.byteOffset + row.byteLength}) of {row.file}</p>
       <div class="actions">
-        <button type="button" onClick={() => onBytes({ file: row.file, byteRange: [row.byteOffset, row.byteOffset + row.byteLength] })}>Show its bytes</button>
+        <button type="button" onClick={() => onBytes({ file: row.file, byteRange: [row.byteOffset, row.byteOffset + row.byteLength], reveal: true })}>Show its bytes</button>
+        <Copy label="Copy its name" text={() => row.name} />
         {row.hasValues && analysis.progress === undefined && !analysis.result && <button type="button" onClick={() => void run()}>Histogram and quantization error</button>}
         {!row.hasValues && <span class="dim">Values of this type are not shown.</span>}
       </div>
@@ -124,6 +188,8 @@ function Detail({ row, onBytes }: { readonly row: TensorRow; readonly onBytes: (
 
 const short = (value: number): string => (value === 0 ? '0' : Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(2));
 
+const Figure = ({ name, bad, children }: { readonly name: string; readonly bad?: boolean; readonly children: string }) => <span class={bad ? 'bad' : ''}>{name} <b>{children}</b></span>;
+
 function Values({ analysis }: { readonly analysis: Analysis }) {
   const draw = useCallback((charts: Charts, element: HTMLElement) => charts.histogram(element, analysis), [analysis]);
   const { min, max, mean, std, zeros, nonFinite, roundTrips } = analysis;
@@ -131,7 +197,7 @@ function Values({ analysis }: { readonly analysis: Analysis }) {
     <div class="values">
       <div>
         <Chart class="histogram" label={`Histogram of its values, from ${short(min)} to ${short(max)}`} draw={draw} />
-        <p class="figures">min <b>{short(min)}</b> max <b>{short(max)}</b> mean <b>{short(mean)}</b> deviation <b>{short(std)}</b> zeros <b>{grouped(zeros)}</b>{nonFinite > 0 && <span class="bad"> NaN or infinite <b>{grouped(nonFinite)}</b></span>}</p>
+        <p class="figures"><Figure name="min">{short(min)}</Figure> <Figure name="max">{short(max)}</Figure> <Figure name="mean">{short(mean)}</Figure> <Figure name="deviation">{short(std)}</Figure> <Figure name="zeros">{grouped(zeros)}</Figure> {nonFinite > 0 && <Figure name="NaN or infinite" bad>{grouped(nonFinite)}</Figure>}</p>
       </div>
       {roundTrips ? (
         <div class="scroll" tabIndex={0} role="region" aria-label="Quantization error">

@@ -1,15 +1,16 @@
 /** Opens, checks and reads files away from the page's thread. */
 import { expose, transfer } from 'comlink';
 import { elementCount, type ByteSource, type Checkpoint } from '@weightspec/core';
-import { codeFamilies, fieldMap, type FieldMap, type Report } from '@weightspec/formats';
+import { codeFamilies, fieldMap, type FieldMap, type OpenAddress, type Report } from '@weightspec/formats';
 import { smoothquantCodes } from '@weightspec/smoothquant';
 import { analyse, hasValues, valuesOf } from '../model/analysis.js';
-import { openItem, type Opened, type OpenUrl } from '../model/opened.js';
+import { openItem, type Opened } from '../model/opened.js';
 import { withFaults } from './faults.js';
+import { nowAndThen } from './now-and-then.js';
 import type { Checked, Inspector, TensorRow } from './protocol.js';
 import { remoteFiles } from './remote-source.js';
 
-let openUrl: OpenUrl = () => Promise.reject(new Error('the network worker is not connected'));
+let openAddress: OpenAddress = () => Promise.reject(new Error('the network worker is not connected'));
 let current: Opened | undefined;
 let fieldMaps = new Map<ByteSource, Promise<FieldMap>>();
 let controller = new AbortController();
@@ -47,13 +48,13 @@ const tensorRows = (checkpoint: Checkpoint): TensorRow[] =>
 
 const inspector: Inspector = {
   connectNetwork(port) {
-    openUrl = remoteFiles(port);
+    openAddress = remoteFiles(port);
   },
-  async open(item) {
+  async open(item, onAsk) {
     await current?.close();
     current = undefined;
     fieldMaps = new Map();
-    current = await openItem(item, openUrl);
+    current = await openItem(item, openAddress, { onAsk });
     const { checkpoint, evidence, sources } = current;
     return {
       ...withCodes(await current.report()),
@@ -61,6 +62,7 @@ const inspector: Inspector = {
       metadata: checkpoint?.metadata ?? {},
       tensors: checkpoint ? tensorRows(checkpoint) : [],
       files: [...sources.values()].map(({ name, size }) => ({ name, size })),
+      asked: current.asked(),
     };
   },
   async checkDeep(progress) {
@@ -86,16 +88,5 @@ const inspector: Inspector = {
     controller.abort(new Error('cancelled'));
   },
 };
-
-/** A few calls a second: each is a message to the page. */
-function nowAndThen(progress: (done: number, total: number) => void): (done: number, total: number) => void {
-  let last = 0;
-  return (done, total) => {
-    const now = performance.now();
-    if (now - last < 100 && done < total) return;
-    last = now;
-    progress(done, total);
-  };
-}
 
 expose(withFaults(inspector));

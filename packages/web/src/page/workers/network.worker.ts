@@ -4,6 +4,9 @@ import { httpSource, type HttpSource } from '@weightspec/io';
 import { withFaults } from './faults.js';
 import type { Network, RemoteFiles } from './protocol.js';
 
+/** Configurations and vocabularies, which may come whole, have less. */
+const MOST_WHOLE_BYTES = 2 ** 26;
+
 const sources = new Map<number, HttpSource>();
 let nextId = 1;
 
@@ -14,8 +17,8 @@ function sourceOf(id: number): HttpSource {
 }
 
 const files: RemoteFiles = {
-  async open(url) {
-    const source = await httpSource(url);
+  async open(url, whole) {
+    const source = await httpSource(url, whole ? { download: true, maxDownloadBytes: MOST_WHOLE_BYTES } : {});
     const id = nextId++;
     sources.set(id, source);
     return { id, name: source.name, size: source.size };

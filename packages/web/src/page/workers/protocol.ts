@@ -1,6 +1,6 @@
 /** What the page and its workers say to each other. Everything here is plain data, and passes through structured clone. */
 import type { ByteRange, CodeEntry, MetadataValue } from '@weightspec/core';
-import type { Report } from '@weightspec/formats';
+import type { Asked, Report } from '@weightspec/formats';
 import type { Analysis } from '../model/analysis.js';
 import type { Item } from '../model/items.js';
 
@@ -36,6 +36,8 @@ export interface View extends Checked {
   readonly metadata: { readonly [key: string]: MetadataValue };
   readonly tensors: readonly TensorRow[];
   readonly files: readonly FileRow[];
+  /** Of an address: the files that were asked for. */
+  readonly asked: readonly Asked[];
 }
 
 /** A run of bytes as its specification, or the file's directory, names it. */
@@ -52,7 +54,8 @@ export interface BytesWindow {
 
 export interface Inspector {
   connectNetwork(port: MessagePort): void;
-  open(item: Item): Promise<View>;
+  /** `onAsk` hears the name of each file before it is asked for at an address. */
+  open(item: Item, onAsk: (name: string) => void): Promise<View>;
   /** Reads every tensor byte. */
   checkDeep(progress: (doneBytes: number, totalBytes: number) => void): Promise<Checked>;
   window(file: string, offset: number, length: number): Promise<BytesWindow>;
@@ -75,6 +78,8 @@ export interface Prepared {
   /** Why there is none. */
   readonly noTokenizer?: string;
   readonly chat: boolean;
+  /** Of an address: the files that were asked for. */
+  readonly asked: readonly Asked[];
 }
 
 export interface GenerateRequest {
@@ -98,8 +103,8 @@ export interface Generated {
 
 export interface Runner {
   connectNetwork(port: MessagePort): void;
-  /** Opens and loads the model. `vocabularies` are tried in their order. */
-  prepare(item: Item, vocabularies: readonly Blob[], backend: BackendId | 'auto'): Promise<Prepared>;
+  /** Opens and loads the model. `vocabularies` are tried in their order. `onRead` hears which part of the weights, 0 … 1, has been read. */
+  prepare(item: Item, vocabularies: readonly Blob[], backend: BackendId | 'auto', onRead: (done: number) => void): Promise<Prepared>;
   generate(request: GenerateRequest, onText: (text: string, tokens: number) => void): Promise<Generated>;
   stop(): void;
 }
@@ -110,7 +115,8 @@ export interface Network {
 }
 
 export interface RemoteFiles {
-  open(url: string): Promise<{ readonly id: number; readonly name: string; readonly size: number }>;
+  /** `whole`: it may come whole from a server that sends no ranges. */
+  open(url: string, whole: boolean): Promise<{ readonly id: number; readonly name: string; readonly size: number }>;
   read(id: number, offset: number, length: number): Promise<Uint8Array>;
   close(id: number): Promise<void>;
 }

@@ -3,12 +3,13 @@ import { wrap, type Remote } from 'comlink';
 import { assertRange, type ByteSource } from '@weightspec/core';
 import { IO_CODES, IoError, type IoCode } from '@weightspec/io';
 import { faultOf } from './faults.js';
+import type { OpenAddress } from '@weightspec/formats';
 import type { RemoteFiles } from './protocol.js';
 
-export function remoteFiles(port: MessagePort): (url: string) => Promise<ByteSource> {
+export function remoteFiles(port: MessagePort): OpenAddress {
   const files: Remote<RemoteFiles> = wrap(port);
-  return async (url) => {
-    const { id, name, size } = await asIoErrors(files.open(url));
+  return async (url, { whole }): Promise<ByteSource> => {
+    const { id, name, size } = await asIoErrors(files.open(url, whole));
     return {
       name,
       size,

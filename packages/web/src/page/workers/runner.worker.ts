@@ -1,14 +1,14 @@
 /** Loads and runs models away from the page's thread. */
 import { expose } from 'comlink';
-import { DiagnosticError, type ByteSource } from '@weightspec/core';
+import { DiagnosticError, type ByteSource, type Checkpoint } from '@weightspec/core';
 import { createSampler, generate, type LoadedModel } from '@weightspec/engine';
-import { readVocabulary, vocabularyNames } from '@weightspec/formats';
+import { readVocabulary, vocabularyNames, type OpenAddress } from '@weightspec/formats';
 import { blobSource } from '@weightspec/io';
 import { chatMlPrompt, createTextStream, stopTokensFor, type Tokenizer } from '@weightspec/tokenizers';
-import { baseName, type Item } from '../model/items.js';
-import { openItem, type Opened, type OpenUrl } from '../model/opened.js';
+import { openItem, type Opened } from '../model/opened.js';
 import { loadOn } from './backends.js';
 import { withFaults } from './faults.js';
+import { nowAndThen } from './now-and-then.js';
 import type { GenerateRequest, Generated, Runner } from './protocol.js';
 import { remoteFiles } from './remote-source.js';
 
@@ -18,7 +18,7 @@ interface Ready {
   readonly tokenizer?: Tokenizer;
 }
 
-let openUrl: OpenUrl = () => Promise.reject(new Error('the network worker is not connected'));
+let openAddress: OpenAddress = () => Promise.reject(new Error('the network worker is not connected'));
 let ready: Ready | undefined;
 let controller = new AbortController();
 
@@ -30,17 +30,19 @@ async function release(): Promise<void> {
 }
 
 /** Files that may hold the vocabulary: those named by the person, then those beside the model with a usual name. */
-function candidates(item: Item, named: readonly Blob[], { config }: LoadedModel): ByteSource[] {
-  const beside = item.kind === 'url' ? [] : item.kind === 'file' ? item.beside : item.files;
-  const usual = vocabularyNames(config).flatMap((name) => beside.filter(({ path }) => baseName(path) === name));
-  return [...named.map((blob) => blobSource(blob)), ...usual.map(({ blob, path }) => blobSource(blob, path))];
+async function* candidates(named: readonly Blob[], { resolve }: Opened, { config }: LoadedModel): AsyncGenerator<ByteSource> {
+  yield* named.map((blob) => blobSource(blob));
+  for (const name of vocabularyNames(config)) {
+    const source = await resolve(name);
+    if (source) yield source;
+  }
 }
 
 /** The first vocabulary that fits, or why there is none. */
-async function findTokenizer(item: Item, named: readonly Blob[], model: LoadedModel): Promise<{ tokenizer?: Tokenizer; name?: string; reason?: string }> {
+async function findTokenizer(named: readonly Blob[], opened: Opened, model: LoadedModel): Promise<{ tokenizer?: Tokenizer; name?: string; reason?: string }> {
   const { architecture, vocabSize } = model.config;
   const reasons: string[] = [];
-  for (const source of candidates(item, named, model)) {
+  for await (const source of candidates(named, opened, model)) {
     const { vocabulary, otherFormat, diagnostics } = await readVocabulary(source, architecture);
     if (vocabulary?.fits(vocabSize)) return { tokenizer: await vocabulary.tokenizer(vocabSize), name: source.name };
     if (vocabulary) reasons.push(`${source.name} has ${vocabulary.tokenCount} tokens, the model ${vocabSize}`);
@@ -60,16 +62,18 @@ function promptTokens({ prompt, chat }: GenerateRequest, tokenizer: Tokenizer | 
 
 const runner: Runner = {
   connectNetwork(port) {
-    openUrl = remoteFiles(port);
+    openAddress = remoteFiles(port);
   },
-  async prepare(item, vocabularies, asked) {
+  async prepare(item, vocabularies, asked, onRead) {
     await release();
-    const opened = await openItem(item, openUrl);
+    const reading = readingOf(onRead);
+    const opened = await openItem(item, openAddress, { onRead: (byteCount) => reading.add(byteCount) });
     const { checkpoint, beside, diagnostics } = opened;
     const errors = diagnostics.filter(({ severity }) => severity === 'error');
     if (!checkpoint || errors.length > 0) throw new DiagnosticError(errors);
+    reading.start(checkpoint);
     const { model, backend, refused } = await loadOn(asked, checkpoint, { beside });
-    const { tokenizer, name, reason } = await findTokenizer(item, vocabularies, model);
+    const { tokenizer, name, reason } = await findTokenizer(vocabularies, opened, model);
     ready = { opened, model, ...(tokenizer ? { tokenizer } : {}) };
     return {
       architecture: model.config.architecture,
@@ -77,6 +81,7 @@ const runner: Runner = {
       refused,
       contextLength: model.contextLength,
       vocabSize: model.config.vocabSize,
+      asked: opened.asked(),
       chat: tokenizer?.controlId?.('<|im_start|>') !== undefined,
       ...(name === undefined ? {} : { tokenizer: name }),
       ...(reason === undefined ? {} : { noTokenizer: reason }),
@@ -96,6 +101,23 @@ const runner: Runner = {
     controller.abort(new Error('stopped'));
   },
 };
+
+/** Which part of the weights has been read. Before `start`, nothing counts: headers are no weights. */
+function readingOf(onRead: (done: number) => void) {
+  const report = nowAndThen((done, total) => onRead(done / total));
+  let done = 0;
+  let total = 0;
+  return {
+    start({ tensors }: Checkpoint): void {
+      done = 0;
+      total = tensors.reduce((sum, { location }) => sum + location.length, 0);
+    },
+    add(byteCount: number): void {
+      done = Math.min(total, done + byteCount);
+      if (total > 0) report(done, total);
+    },
+  };
+}
 
 /** Ids with commas between them. */
 function idStream(): { push(id: number): string; end(): string } {
