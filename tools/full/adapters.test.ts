@@ -38,25 +38,45 @@ describe.skipIf(!llama2c)('llama2.c', () => {
   });
 });
 
-/** A Python with transformers in it: the one named, or a virtual environment made here within the time that is allowed. */
-function pythonWithTransformers(folder: string): string | undefined {
-  const named = process.env.WEIGHTSPEC_TRANSFORMERS_PYTHON;
+/** A Python with what `requirements` names: the one that `variable` names, or a virtual environment made here within the time that is allowed. */
+function pythonWith(requirements: string, variable: string, folder: string): string | undefined {
+  const named = process.env[variable];
   if (named !== undefined) return named;
   try {
     execFileSync('python3', ['-m', 'venv', folder], { stdio: 'ignore', timeout: 60_000 });
-    execFileSync(join(folder, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', '-r', join(adapters, 'requirements.txt')], { stdio: 'ignore', timeout: 240_000 });
+    execFileSync(join(folder, 'bin/pip'), ['install', '--quiet', '--disable-pip-version-check', '-r', join(adapters, requirements)], { stdio: 'ignore', timeout: 240_000 });
     return join(folder, 'bin/python');
   } catch {
-    console.log('skipped: transformers could not be installed in 4 minutes; name a Python that has tools/adapters/requirements.txt with WEIGHTSPEC_TRANSFORMERS_PYTHON');
+    console.log(`skipped: ${requirements} could not be installed in 4 minutes; name a Python that has tools/adapters/${requirements} with ${variable}`);
     return undefined;
   }
 }
+
+describe('gguf and numpy', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'weightspec-gguf-'));
+  let python: string | undefined;
+  beforeAll(() => {
+    python = pythonWith('gguf_numpy.requirements.txt', 'WEIGHTSPEC_GGUF_PYTHON', folder);
+  }, 310_000);
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it('decode and encode ggml’s blocks, run every operation, and write safetensors files', { timeout: 120_000 }, (context) => {
+    context.skip(python === undefined, 'no Python with gguf and numpy');
+    const report = conform(`${python} ${join(adapters, 'gguf_numpy.py')}`, 'codecs', 'ops', 'roundtrip', '--expectations', join(adapters, 'gguf_numpy.expectations.json'));
+    expect(failuresOf(report)).toEqual([]);
+    expect(report.summary).toMatchObject({ 'expected-failure': 2, 'unexpected-pass': 0 });
+    for (const [prefix, count] of [['codecs/', 60], ['ops/', 45], ['roundtrip/safetensors/', 7]] as const) expect([prefix, passedIn(report, prefix) >= count]).toEqual([prefix, true]);
+    for (const op of ['embed', 'matmul', 'rmsnorm', 'rope', 'attention', 'swiglu', 'add']) expect([op, passedIn(report, `ops/${op}/`) > 0]).toEqual([op, true]);
+    expect(report.skips.filter(({ suite }) => suite === 'ops')).toEqual([]);
+    expect(report.skips.map(({ reason }) => reason)).toContain('gguf has no int8 groups');
+  });
+});
 
 describe('transformers', () => {
   const folder = mkdtempSync(join(tmpdir(), 'weightspec-transformers-'));
   let python: string | undefined;
   beforeAll(() => {
-    python = pythonWithTransformers(folder);
+    python = pythonWith('requirements.txt', 'WEIGHTSPEC_TRANSFORMERS_PYTHON', folder);
   }, 310_000);
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 

@@ -10,7 +10,7 @@ const folder = mkdtempSync(join(tmpdir(), 'weightspec-adapter-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 /** A program that answers with what `body` makes of `{ id, method, params }`; `hello` is answered for it. */
-function program(name: string, body: string, hello = { name, methods: ['load', 'logits', 'tokenize', 'detokenize', 'dequantize', 'validate'] }): string {
+function program(name: string, body: string, hello = { name, methods: ['load', 'logits', 'tokenize', 'detokenize', 'dequantize', 'quantize', 'op', 'roundtrip', 'validate'] }): string {
   const file = join(folder, `${name}.mjs`);
   writeFileSync(file, `import { createInterface } from 'node:readline';
 const say = (value) => process.stdout.write(typeof value === 'string' ? value : JSON.stringify(value) + '\\n');
@@ -89,6 +89,41 @@ describe('an outside program', () => {
     const patterns = ['formats/llama2c/valid/v0-shared', 'formats/llama2c/valid/v2-contiguous', 'formats/llama2c/invalid/ak42-only-magic'];
     const report = await conform(lenient, patterns);
     expect(Object.fromEntries(report.results.map(({ id, code, status }) => [id.split('/').at(-1), code ?? status]))).toEqual({ 'v0-shared': 'passed', 'v2-contiguous': 'passed', 'ak42-only-magic': 'CONFORM_VERDICT' });
+  });
+  it('runs operations alone, from rows and weights', async () => {
+    const helpers = `const rows = ({ f32 }) => new Float32Array(Uint8Array.from(Buffer.from(f32, 'base64')).buffer);
+      if (method !== 'op') { say({ id, unsupported: method }); continue; }`;
+    const right = program('op', `${helpers}
+      if (params.op === 'add') { const [a, b] = [rows(params.rows.a), rows(params.rows.b)]; say({ id, result: { values: Array.from(a, (x, i) => x + b[i]) } }); continue; }
+      if (params.op === 'embed' && params.weight.storage === 'F32') { const w = rows({ f32: params.weight.bytes }); const width = params.weight.shape[1]; say({ id, result: { values: params.tokens.map((t) => [...w.subarray(t * width, (t + 1) * width)]) } }); continue; }
+      if (params.op === 'matmul' && params.bias) { const [x, w, bias] = [rows(params.rows.x), rows({ f32: params.weight.bytes }), rows(params.bias)]; const [height, width] = params.weight.shape;
+        say({ id, result: { values: Array.from({ length: x.length / width * height }, (_, i) => bias[i % height] + w.subarray((i % height) * width, (i % height + 1) * width).reduce((sum, v, j) => sum + v * x[Math.floor(i / height) * width + j], 0)) } }); continue; }
+      if (params.op === 'rmsnorm') { say({ id, result: { values: Array.from(rows(params.rows.x), () => 0) } }); continue; }
+      say({ id, unsupported: 'no operation ' + params.op });`);
+    const report = await conform(right, ['ops/add', 'ops/embed/f32', 'ops/matmul/with-bias', 'ops/rmsnorm/ordinary-rows-eps-1e-5', 'ops/swiglu/ordinary-rows']);
+    expect(Object.fromEntries(report.results.map(({ id, code, status }) => [id.slice(4), code ?? status]))).toEqual({
+      'add/two-rows': 'passed', 'embed/f32': 'passed', 'matmul/with-bias': 'passed', 'rmsnorm/ordinary-rows-eps-1e-5': 'CONFORM_BOUND', 'swiglu/ordinary-rows': 'skipped',
+    });
+    expect(report.skips).toEqual([{ suite: 'ops', reason: 'no operation swiglu', count: 1 }]);
+  });
+  it('encodes blocks, compared bit for bit where one encoding is right, else decoded again', async () => {
+    // A block of zeros has one code; the scale of any other is wrong here.
+    const zeros = program('quantizer', `const { length } = Buffer.from(params.f32 ?? params.bytes, 'base64');
+      const blocks = Math.ceil(method === 'quantize' ? length / 128 : length / 34);
+      say(method === 'quantize' ? { id, result: { bytes: Buffer.alloc(blocks * 34).toString('base64') } } : { id, result: { values: new Array(blocks * 32).fill(0) } });`);
+    const report = await conform(zeros, ['codecs/q8_0/quantize', 'codecs/bf16/quantize/ordinary-numbers']);
+    const results = Object.fromEntries(report.results.map(({ id, code, status }) => [id.slice(7), code ?? status]));
+    expect(results['bf16/quantize/ordinary-numbers']).toBe('CONFORM_BITS');
+    expect(Object.values(results).filter((result) => result === 'CONFORM_BOUND').length).toBeGreaterThanOrEqual(3);
+    expect(await conform(program('encoder-only', `say({ id, result: { bytes: '' } });`, { name: 'encoder', methods: ['quantize'] }), ['codecs/q8_0/quantize/all-positive', 'codecs/bf16/quantize/ordinary-numbers'])).toMatchObject({
+      summary: { skipped: 1, failed: 1 }, skips: [{ reason: 'it does not decode blocks, and these can be encoded in several ways' }],
+    });
+  });
+  it('writes files again, compared byte for byte', async () => {
+    const copying = program('copying', `const { readFileSync } = await import('node:fs'); const bytes = readFileSync(params.file); if (params.format === 'llama2c') bytes[0] ^= 1; say({ id, result: { bytes: bytes.toString('base64') } });`);
+    const report = await conform(copying, ['roundtrip/safetensors/pair', 'roundtrip/llama2c/v0-shared']);
+    expect(report.results.map(({ id, code, status }) => [id, code ?? status])).toEqual([['roundtrip/llama2c/v0-shared', 'CONFORM_BYTES'], ['roundtrip/safetensors/pair', 'passed']]);
+    expect(codes(await conform(program('no-bytes', `say({ id, result: {} });`), ['roundtrip/safetensors/pair']))).toEqual(['ADAPTER_GARBAGE']);
   });
   it('gets absolute paths of files that are there', async () => {
     const reading = program('reading', `const { readFileSync } = await import('node:fs'); say({ id, result: { text: String(readFileSync(params.vocabulary.file).length) } });`);

@@ -1,7 +1,7 @@
 /** An outside program as the subject. What it answers is checked before it is believed. */
 import { ConformanceError, Unsupported } from '../codes.js';
 import type { CaseFile } from '../files.js';
-import type { RunningModel, Subject, ValidateAnswer } from '../subject.js';
+import type { EncodedBlocks, Matrix, OpInput, RunningModel, Subject, ValidateAnswer } from '../subject.js';
 import { littleEndianF32 } from '../suites/numbers.js';
 import { adapterClient, PROTOCOL_VERSION, type AdapterClient, type AdapterOptions } from './protocol.js';
 
@@ -44,8 +44,13 @@ function subjectOver(client: AdapterClient, { name, version, methods, int8Activa
     int8Activations: (storage) => (typeof int8Activations === 'boolean' ? int8Activations && !['F32', 'F16', 'BF16'].includes(storage) : int8Activations.includes(storage)),
     ...(can('validate') && { validate: async (file, { format, deep }) => validateAnswer(await client.request('validate', { file: pathOf(file), format, deep })) }),
     ...(can('dequantize') && {
-      dequantize: async ({ storage, bytes, scales, groupSize }) => numbersOf('dequantize', await client.request('dequantize', { storage, bytes: base64(bytes), ...(scales && { scales: base64(f32Bytes(scales)), groupSize }) })),
+      dequantize: async (blocks) => numbersOf('dequantize', await client.request('dequantize', blocksParams(blocks))),
     }),
+    ...(can('quantize') && {
+      quantize: async (storage, values, groupSize) => encodedOf(await client.request('quantize', { storage, f32: base64(f32Bytes(values)), ...(groupSize !== undefined && { groupSize }) }), storage, groupSize),
+    }),
+    ...(can('op') && { run: async (op) => numbersOf('op', await client.request('op', opParams(op))) }),
+    ...(can('roundtrip') && { roundtrip: async (file, format) => bytesOf('roundtrip', (await client.request('roundtrip', { file: pathOf(file), format })).bytes) }),
     ...(can('load') && can('logits') && {
       load: async ({ format, variant, open, files, beside }) => {
         await client.request('load', { format, variant, file: pathOf(open), files: files.map(pathOf), ...(beside.config && { config: pathOf(beside.config) }), ...(beside.params && { params: pathOf(beside.params) }) });
@@ -62,6 +67,20 @@ function subjectOver(client: AdapterClient, { name, version, methods, int8Activa
   };
 }
 
+const blocksParams = ({ storage, bytes, scales, groupSize }: EncodedBlocks): Answer => ({ storage, bytes: base64(bytes), ...(scales && { scales: base64(f32Bytes(scales)), groupSize }) });
+const matrixParams = ({ shape, values }: Matrix): Answer => ({ shape, f32: base64(f32Bytes(values)) });
+
+function opParams({ op, attributes, rows, tokens, weight, bias }: OpInput): Answer {
+  return {
+    op,
+    attributes,
+    rows: Object.fromEntries(Object.entries(rows).map(([name, matrix]) => [name, matrixParams(matrix)])),
+    ...(tokens && { tokens }),
+    ...(weight && { weight: { shape: weight.shape, ...blocksParams(weight) } }),
+    ...(bias && { bias: matrixParams(bias) }),
+  };
+}
+
 function pathOf({ location, path }: CaseFile): string {
   if (location === undefined) throw new Unsupported(`${path} is in memory, and an outside program opens files`);
   return location;
@@ -75,11 +94,7 @@ function validateAnswer({ verdict, variant, diagnostics }: Answer): ValidateAnsw
 
 /** f32: base64 of little-endian f32; values: numbers, or rows of numbers, in which null stands for what JSON has no number for. */
 function numbersOf(method: string, { f32, values }: Answer): Float32Array {
-  if (typeof f32 === 'string') {
-    const bytes = fromBase64(f32);
-    if (bytes.length % 4 !== 0) throw malformed(method, `${bytes.length} bytes, which are no whole f32`);
-    return littleEndianF32(bytes);
-  }
+  if (typeof f32 === 'string') return wholeF32(method, 'f32', f32);
   if (!Array.isArray(values)) throw malformed(method, 'neither f32 nor values');
   const flat: readonly unknown[] = values.flat();
   return Float32Array.from(flat, (value) => {
@@ -87,6 +102,22 @@ function numbersOf(method: string, { f32, values }: Answer): Float32Array {
     if (typeof value !== 'number') throw malformed(method, `${JSON.stringify(value)} among its numbers`);
     return value;
   });
+}
+
+function wholeF32(method: string, name: string, text: string): Float32Array {
+  const bytes = fromBase64(name, text);
+  if (bytes.length % 4 !== 0) throw malformed(method, `${bytes.length} bytes, which are no whole f32`);
+  return littleEndianF32(bytes);
+}
+
+function bytesOf(method: string, bytes: unknown): Uint8Array {
+  if (typeof bytes !== 'string') throw malformed(method, 'no bytes');
+  return fromBase64('bytes', bytes);
+}
+
+function encodedOf({ bytes, scales }: Answer, storage: string, groupSize: number | undefined): EncodedBlocks {
+  const encoded = { storage, bytes: bytesOf('quantize', bytes), ...(groupSize !== undefined && { groupSize }) };
+  return typeof scales === 'string' ? { ...encoded, scales: wholeF32('quantize', 'scales', scales) } : encoded;
 }
 
 function idsOf({ ids }: Answer): readonly number[] {
@@ -112,10 +143,10 @@ function base64(bytes: Uint8Array): string {
   return btoa(pieces.join(''));
 }
 
-function fromBase64(text: string): Uint8Array {
+function fromBase64(name: string, text: string): Uint8Array {
   try {
     return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
   } catch {
-    throw new ConformanceError('ADAPTER_GARBAGE', 'f32 is not base64');
+    throw new ConformanceError('ADAPTER_GARBAGE', `${name} is not base64`);
   }
 }
