@@ -1,10 +1,16 @@
-/** The WebGPU backend on whatever adapter there is, SwiftShader where no other is asked for: the contract, twice, and a process that ends. */
+/**
+ * The WebGPU backend on whatever adapter there is, SwiftShader where no other is asked for: the contract, twice; ops done together, in
+ * every storage; the choice of the likeliest token; and a process that ends.
+ */
 import { spawnSync } from 'node:child_process';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { WebGpuBackend } from '@weightspec/backend-webgpu';
 import { roundActivations } from '@weightspec/codecs';
 import { dtype, type Program, type TensorInfo, type WeightHandle, type WeightMap } from '@weightspec/core';
+import { greedySampler } from '@weightspec/engine';
+import { referenceBackend } from '@weightspec/kernels';
 import { backendContract } from '@weightspec/kernels/contract';
+import { smallCase } from '../../packages/backend-wasm/src/testing/small.js';
 import { workspaceRoot } from './packed-project.js';
 import { webGpuOr } from './swiftshader.js';
 
@@ -33,6 +39,167 @@ function oneEmbedding(): { program: Program; weights: WeightMap } {
   };
   return { program, weights: new Map([['W', f32('W', [2, 2], Float32Array.of(1, 2, 3, 4))]]) };
 }
+
+/** Positions around 256, where attention starts to be cut into ranges and the cache grows. */
+const PROMPT_TOKENS = 250;
+const END_POSITION = 258;
+const longShape = { dim: 64, hidden: 96, vocab: 70, heads: 4, layers: 2, positions: 320 };
+const longTokens = Array.from({ length: END_POSITION }, (_, i) => (17 * i + (i % 5)) % longShape.vocab);
+/** As in the contract's decoder: 8 · ops · (widest sum + 16) · 2^−24 of the largest logit. */
+const relativeBound = 8 * 33 * (longShape.hidden + 16) * 2 ** -24;
+
+describe.skipIf(typeof whole === 'string').each([['subgroups', { invocations: 16 }], ['no subgroups', { invocations: 4, subgroups: false }]] as const)('ops done together, %s', (_, options) => {
+  it.each(['F32', 'F16', 'BF16', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0', 'llama2c-q8', 'lmdeploy-int8'])('compute from %s what they compute one by one, and what the reference backend does', async (storage) => {
+    const backend = (await webGpuOr(options)) as WebGpuBackend;
+    const { program, weights } = smallCase(storage, longShape);
+    const executables = [await backend.compile(program, weights), await referenceBackend.compile(program, weights)] as const;
+    const prompt = longTokens.slice(0, PROMPT_TOKENS);
+    const agree = (actual: Float32Array, expected: Float32Array): void => {
+      const bound = relativeBound * Math.max(...expected.map(Math.abs));
+      expect(actual.findIndex((value, i) => !(Math.abs(value - expected[i]!) <= bound))).toBe(-1);
+      expect(expected.some((value) => value !== 0)).toBe(true);
+    };
+    const [together, reference] = executables;
+    // LMDeploy rounds activations to int8: a code next to a tie, and there are many, falls to either side.
+    const comparable = storage !== 'lmdeploy-int8';
+    const [logits, expected] = [await together.run(prompt, 0), await reference.run(prompt, 0)];
+    if (comparable) agree(logits, expected);
+    for (let position = PROMPT_TOKENS; position < END_POSITION; position += 1) {
+      const token = [longTokens[position]!];
+      const next = await together.run(token, position);
+      if (comparable) agree(next, await reference.run(token, position));
+      if (!comparable || position === 256) agree(next, await together.run(token, position, { trace: () => undefined }));
+    }
+    backend.close();
+  });
+});
+
+describe.skipIf(typeof whole === 'string')('ops done together that no model here has', () => {
+  it('are two products with one bias, a sum in a third buffer, and a gate after up with biases', async () => {
+    const backend = (await webGpuOr({ invocations: 16 })) as WebGpuBackend;
+    const weights = new Map<string, WeightHandle>();
+    const weight = (name: string, ...shape: number[]): string => {
+      weights.set(name, f32(name, shape, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, i) => Math.sin(weights.size + i * i))));
+      return name;
+    };
+    const widths = { x: 12, a: 12, b: 16, c: 16, d: 16, up: 20, gate: 20, y: 20 };
+    const program: Program = {
+      architecture: 'none', vocabSize: 20, maxSeqLen: 4, layers: 0, kvWidth: 1, logits: 'y', buffers: Object.entries(widths).map(([name, width]) => ({ name, width })),
+      ops: [
+        { op: 'embed', weight: weight('E', 20, 12), out: 'x' },
+        { op: 'matmul', x: 'x', weight: weight('A', 12, 12), out: 'a' },
+        { op: 'matmul', x: 'x', weight: weight('B', 16, 12), bias: weight('b', 16), out: 'b' },
+        { op: 'matmul', x: 'a', weight: weight('C', 16, 12), bias: weight('c', 16), out: 'c' },
+        { op: 'add', a: 'b', b: 'c', out: 'd' },
+        { op: 'matmul', x: 'd', weight: weight('U', 20, 16), bias: weight('u', 20), out: 'up' },
+        { op: 'matmul', x: 'd', weight: weight('G', 20, 16), bias: weight('g', 20), out: 'gate' },
+        { op: 'swiglu', gate: 'gate', up: 'up', out: 'y' },
+      ],
+      weights: Array.from(weights, ([name, { shape }]) => ({ name, shape })),
+    };
+    const executable = await backend.compile(program, weights);
+    const reference = await referenceBackend.compile(program, weights);
+    for (const tokens of [[3], [3, 19, 0]]) {
+      const expected = await reference.run(tokens, 0, { all: true });
+      const actual = await executable.run(tokens, 0, { all: true });
+      const bound = 8 * program.ops.length * (20 + 16) * 2 ** -24 * Math.max(...expected.map(Math.abs));
+      expect(actual.findIndex((value, i) => !(Math.abs(value - expected[i]!) <= bound))).toBe(-1);
+      expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(1);
+    }
+    backend.close();
+  });
+});
+
+describe.skipIf(typeof whole === 'string')('the likeliest token', () => {
+  const ids = async (generated: AsyncIterable<number>): Promise<number[]> => {
+    const all: number[] = [];
+    for await (const id of generated) all.push(id);
+    return all;
+  };
+  /** Logits of token t are row t, bit for bit. */
+  function rowsAsLogits(vocabSize: number, rows: readonly (readonly (readonly [id: number, value: number])[])[], others: number) {
+    const table = new Float32Array(vocabSize * vocabSize);
+    table.fill(others, 0, rows.length * vocabSize);
+    rows.forEach((row, token) => row.forEach(([id, value]) => (table[token * vocabSize + id] = value)));
+    const { program } = oneEmbedding();
+    const weights = [{ name: 'W', shape: [vocabSize, vocabSize] }];
+    return { table, program: { ...program, vocabSize, weights, buffers: [{ name: 'y', width: vocabSize }] }, weights: new Map([['W', f32('W', [vocabSize, vocabSize], table)]]) };
+  }
+  const [nan, infinity] = [Number.NaN, Number.POSITIVE_INFINITY];
+
+  it.each([[40, 'one workgroup'], [2048, 'one workgroup, full'], [2049, 'two'], [4200, 'three']])('of %i logits (%s) is the one that a greedy sampler takes: the first of equals, and never NaN', async (vocabSize) => {
+    const backend = (await webGpuOr()) as WebGpuBackend;
+    const last = vocabSize - 1;
+    const rows = [
+      [[last, 2], [7, 1]], [[last, 2], [7, 2], [9, 2]], [[0, nan], [5, 1], [6, nan]], [[3, infinity], [last, infinity], [0, 3e38]], [[2, -infinity], [last, 1e-45]], [[8, 1e-38], [last, 1.1e-38]],
+    ] as const;
+    for (const others of [0, -0, -1, -infinity, nan]) {
+      const { table, program, weights } = rowsAsLogits(vocabSize, rows, others);
+      const executable = await backend.compile(program, weights);
+      for (const token of rows.keys()) {
+        const expected = greedySampler().sample(table.subarray(token * vocabSize, (token + 1) * vocabSize));
+        expect([token, others, ...(await ids(executable.greedy!([1, token], 0, 1)))]).toEqual([token, others, expected]);
+      }
+      await executable.dispose();
+    }
+    backend.close();
+  });
+  it('is −1 where nothing is a number above −∞, and ends it; −0 is no less than 0', async () => {
+    const backend = (await webGpuOr()) as WebGpuBackend;
+    for (const [others, expected] of [[nan, [-1]], [-infinity, [-1]], [-0, [0, 0, 0]]] as const) {
+      const { program, weights } = rowsAsLogits(40, [[[4, others === 0 ? 0 : -infinity]]], others);
+      const executable = await backend.compile(program, weights);
+      expect(await ids(executable.greedy!([0], 0, 3))).toEqual(expected);
+    }
+    backend.close();
+  });
+  it('follows the one before on the device, past a longer prompt than a batch and past position 256', async () => {
+    const backend = (await webGpuOr({ maxBufferBytes: 320 * 64 * 4 })) as WebGpuBackend;
+    const { program, weights } = smallCase('Q8_0', longShape);
+    const executable = await backend.compile(program, weights);
+    const prompt = longTokens.slice(0, PROMPT_TOKENS);
+    const expected: number[] = [];
+    let logits = await executable.run(prompt, 0);
+    for (let position = PROMPT_TOKENS; position < PROMPT_TOKENS + 12; position += 1) {
+      const id = greedySampler().sample(logits);
+      expected.push(id);
+      logits = await executable.run([id], position);
+    }
+    expect(await ids(executable.greedy!(prompt, 0, 12))).toEqual(expected);
+    // And goes on where another run, or one cut short, has left off.
+    for await (const id of executable.greedy!(prompt.slice(-1), PROMPT_TOKENS - 1, 12)) {
+      expect(id).toBe(expected[0]);
+      await expect(executable.run([1], 0)).rejects.toThrow(/already running/);
+      break;
+    }
+    expect(await ids(executable.greedy!(expected.slice(0, 1), PROMPT_TOKENS, 5))).toEqual(expected.slice(1, 6));
+    backend.close();
+  });
+  it('is refused beyond the context, stops when aborted or disposed of, and says that the device was lost', async () => {
+    const backend = (await webGpuOr()) as WebGpuBackend;
+    const { program, weights } = smallCase('F32');
+    const executable = await backend.compile(program, weights);
+    await ids(executable.greedy!([1], 0, program.maxSeqLen));
+    for (const [tokens, position, count] of [[[1], 0, program.maxSeqLen + 1], [[1], 0, 0], [[1], 0, 1.5], [[-1], 0, 1], [[], 0, 1], [[1], program.maxSeqLen, 1]] as const) {
+      await expect(ids(executable.greedy!(tokens, position, count))).rejects.toThrow(RangeError);
+    }
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const aborted = (async () => {
+      for await (const _ of executable.greedy!([1], 0, 9, { signal: controller.signal })) controller.abort(reason);
+    })();
+    await expect(aborted).rejects.toBe(reason);
+    const disposed = (async () => {
+      for await (const _ of executable.greedy!([1], 0, 9)) await executable.dispose();
+    })();
+    await expect(disposed).rejects.toThrow(/disposed/);
+    const other = await backend.compile(program, weights);
+    const lost = (async () => {
+      for await (const _ of other.greedy!([1], 0, 9)) backend.close();
+    })();
+    await expect(lost).rejects.toThrow(/BACKEND_FAILED: .*lost/);
+  });
+});
 
 describe.skipIf(typeof whole === 'string')('activations of lmdeploy-int8', () => {
   const WIDTH = 64;

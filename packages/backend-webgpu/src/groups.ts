@@ -36,9 +36,9 @@ export type Group = MatmulGroup | AttentionGroup | SingleOp;
 
 export interface WeightTraits {
   /** Whether `lower` may lie below `upper` in one stack. */
-  stackable(upper: readonly OpOf<'matmul'>[], lower: OpOf<'matmul'>): boolean;
+  readonly stackable: (upper: readonly OpOf<'matmul'>[], lower: OpOf<'matmul'>) => boolean;
   /** Whether the matrix multiplies activations that are rounded to int8. */
-  rounded(op: OpOf<'matmul'>): boolean;
+  readonly rounded: (op: OpOf<'matmul'>) => boolean;
 }
 
 /** In order; every op of the program is in one of them. */

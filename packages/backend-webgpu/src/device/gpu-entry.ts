@@ -32,12 +32,14 @@ export async function dawn(options: readonly string[] = []): Promise<GpuEntry> {
   return module.create(options);
 }
 
+/** Whether this is a page or a worker of one. Node 21 and later have a navigator, too, but no document. */
+export const isInBrowser = (): boolean => 'document' in globalThis || 'WorkerGlobalScope' in globalThis;
+
 /** The platform's WebGPU. */
 export async function gpuHere(): Promise<GpuEntry> {
   const { navigator } = globalThis as { readonly navigator?: { readonly gpu?: GpuEntry; readonly userAgent?: string } };
   if (navigator?.gpu) return navigator.gpu;
-  // Node 21 and later have a navigator, too, but no document.
-  if ('document' in globalThis || 'WorkerGlobalScope' in globalThis) {
+  if (isInBrowser()) {
     throw new BackendError('BACKEND_UNAVAILABLE', 'this browser has no WebGPU (navigator.gpu); it needs a secure context (https or localhost) and a browser that has WebGPU switched on');
   }
   return dawn(KERNELS_INITIALIZE);

@@ -1,5 +1,5 @@
 /** Faults of a device, on Dawn's null backend: it has no adapter to find, and 512 MiB of memory. */
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { openBackend } from '../index.js';
 import { dawn } from './gpu-entry.js';
 import { Gpu } from './gpu.js';
@@ -17,6 +17,14 @@ const gpu = await nullGpu();
 
 it('says what would bring an adapter where there is none (BACKEND_UNAVAILABLE)', async () => {
   await expect(openBackend({ gpu: { requestAdapter: async () => null } })).rejects.toThrow(/BACKEND_UNAVAILABLE: WebGPU finds no graphics adapter.*libvulkan1.*VK_ICD_FILENAMES/);
+});
+
+it.each(['document', 'WorkerGlobalScope'])('speaks of the browser where there is one (BACKEND_UNAVAILABLE, %s)', async (global) => {
+  vi.stubGlobal(global, {});
+  const message = await openBackend({ gpu: { requestAdapter: async () => null } }).then(() => '', String);
+  vi.unstubAllGlobals();
+  expect(message).toMatch(/BACKEND_UNAVAILABLE: WebGPU finds no graphics adapter.*chrome:\/\/gpu/);
+  expect(message).not.toMatch(/VK_ICD_FILENAMES|apt-get/);
 });
 
 it.each([0, 2, 48, 512])('refuses %d invocations a workgroup', async (invocations) => {

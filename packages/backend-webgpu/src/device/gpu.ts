@@ -3,7 +3,7 @@
  */
 import { BackendError } from '@weightspec/kernels';
 import type { Abilities, Kernel } from '../wgsl/kernel.js';
-import type { GpuEntry } from './gpu-entry.js';
+import { isInBrowser, type GpuEntry } from './gpu-entry.js';
 
 /** Numeric values of GPUBufferUsage and GPUMapMode, which Node has no globals for. WebGPU, 5.1 and 5.2. */
 export const usage = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, uniform: 0x40, storage: 0x80 } as const;
@@ -34,8 +34,11 @@ export interface CompiledKernel {
   readonly layout: GPUBindGroupLayout;
 }
 
-const NO_ADAPTER =
-  'WebGPU finds no graphics adapter. It needs a driver for Vulkan (Linux: libvulkan1 and an ICD such as mesa-vulkan-drivers or NVIDIA’s), Metal or D3D12. Without a GPU, Chromium’s SwiftShader emulates one: apt-get install chromium libvulkan1, then set VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json';
+const NO_ADAPTER = 'WebGPU finds no graphics adapter. ';
+const ADAPTERS_IN_NODE =
+  'It needs a driver for Vulkan (Linux: libvulkan1 and an ICD such as mesa-vulkan-drivers or NVIDIA’s), Metal or D3D12. Without a GPU, Chromium’s SwiftShader emulates one: apt-get install chromium libvulkan1, then set VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json';
+const ADAPTERS_IN_BROWSERS =
+  'In Chrome and Edge, chrome://gpu says why (hardware acceleration switched off in the settings, or a driver on the block list); chrome://flags/#enable-unsafe-webgpu switches WebGPU on where it is not yet, as on some Linux machines. In Firefox, about:support says it';
 
 /** Dawn's instances must outlive their devices, which do not hold them: collected as garbage, they take the process with them. */
 const entries = new Set<GpuEntry>();
@@ -68,7 +71,7 @@ export class Gpu {
     const gpu = entry as GPU;
     entries.add(entry);
     const adapter = await gpu.requestAdapter({ powerPreference: options.powerPreference ?? 'high-performance' });
-    if (!adapter) throw new BackendError('BACKEND_UNAVAILABLE', NO_ADAPTER);
+    if (!adapter) throw new BackendError('BACKEND_UNAVAILABLE', NO_ADAPTER + (isInBrowser() ? ADAPTERS_IN_BROWSERS : ADAPTERS_IN_NODE));
     const subgroups = options.subgroups !== false && adapter.features.has('subgroups') && gpu.wgslLanguageFeatures.has('subgroup_id');
     const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
     let device: GPUDevice;

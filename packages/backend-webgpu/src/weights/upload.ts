@@ -2,7 +2,7 @@
 import type { WeightHandle } from '@weightspec/core';
 import { BackendError, type Weight } from '@weightspec/kernels';
 import { usage, type Gpu } from '../device/gpu.js';
-import { ROW_MULTIPLE, rowRanges, strideOf, type RowRange } from '../plan.js';
+import { ROW_MULTIPLE, rowRanges, type RowRange } from '../plan.js';
 import { layoutOf, type Layout, type PlaneName } from './layout.js';
 import { groupScales, padRows, repackRows, type PlaneBytes } from './repack.js';
 
