@@ -7,7 +7,7 @@ const turbo = fileURLToPath(new URL('../node_modules/turbo/bin/turbo', import.me
 const quiet = process.argv.includes('--quiet');
 const result = spawnSync(
   process.execPath,
-  [turbo, 'run', 'build', '--output-logs=errors-only', '--log-order=grouped', ...(quiet ? ['--log-prefix=none'] : [])],
+  [turbo, 'run', 'build', '--log-order=grouped', ...(quiet ? ['--log-prefix=none'] : [])],
   { cwd: root, stdio: quiet ? ['ignore', 'pipe', 'pipe'] : 'inherit', encoding: 'utf8', env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', DO_NOT_TRACK: '1' } },
 );
 if (quiet && result.status !== 0) process.stderr.write(`${result.stdout}${result.stderr}`);
