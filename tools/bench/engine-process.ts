@@ -68,6 +68,7 @@ async function ourCheckpoint(file: OurFile): Promise<{ readonly checkpoint: Chec
 
 async function openBackend(name: string, threads: number): Promise<Backend> {
   if (name === 'reference') return (await import('@weightspec/kernels')).referenceBackend;
+  if (name === 'webgpu') return (await import('@weightspec/backend-webgpu')).openBackend();
   if (name === 'wasm') return (await import('@weightspec/backend-wasm')).openBackend({ threads });
   return (await import('@weightspec/backend-native')).openBackend({ threads });
 }

@@ -28,7 +28,7 @@ const USAGE = `npm run bench -- [${Object.keys(modules).join(' | ')} …] [optio
   --types f32,q8_0     weight types (f32, f16, q8_0, q4_0, int8)
   --threads N          default: all cores
   --rounds N           samples of each engine (default 5)
-  --backend NAME       ours: native (default), wasm, reference
+  --backend NAME       ours in decode and prefill: native (default), wasm, reference, webgpu (alone: the bench webgpu)
   --out FOLDER         writes NAME.json, and NAME.svg for decode and prefill
 
 Models are made once, in WEIGHTSPEC_BENCH_DIR (${cacheFolder()}).
@@ -91,6 +91,7 @@ function positive(text: string | undefined, option: string): number | undefined 
   return value;
 }
 
+const backends: readonly string[] = ['native', 'wasm', 'reference', 'webgpu'];
 const types: readonly WeightType[] = ['f32', 'f16', 'q8_0', 'q4_0', 'int8'];
 
 async function writeResults(folder: string, name: string, results: readonly (BenchResult | StartResult)[] | SpeedReport): Promise<void> {
@@ -101,13 +102,15 @@ async function writeResults(folder: string, name: string, results: readonly (Ben
 
 async function main(): Promise<void> {
   const text = { type: 'string' } as const;
-  const { values, positionals: wanted } = parseArgs({ allowPositionals: true, options: { models: text, types: text, threads: text, rounds: text, backend: text, out: text, help: { type: 'boolean', short: 'h' } } });
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { models: text, types: text, threads: text, rounds: text, backend: text, out: text, help: { type: 'boolean', short: 'h' } } });
   if (values.help) return console.log(USAGE);
+  const [backend] = listed(values.backend, backends, 'backend') ?? [];
+  const wanted = positionals.length === 0 && backend === 'webgpu' ? ['webgpu'] : positionals;
   const unknown = wanted.filter((name) => !Object.hasOwn(modules, name));
   if (unknown.length > 0) throw new RangeError(`no bench ${unknown.join(', ')}; there are ${Object.keys(modules).join(', ')}`);
   const options: BenchOptions = {
     models: listed(values.models, Object.keys(models) as ModelId[], 'model'), types: listed(values.types, types, 'type'),
-    threads: positive(values.threads, '--threads'), rounds: positive(values.rounds, '--rounds'), backend: values.backend,
+    threads: positive(values.threads, '--threads'), rounds: positive(values.rounds, '--rounds'), backend,
     onRow: (measured) => console.log(speedRow(measured)),
   };
   for (const [name, module] of Object.entries(modules)) {

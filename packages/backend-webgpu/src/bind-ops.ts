@@ -88,11 +88,11 @@ export class OpBinder {
     return this.#argmaxOf('logits', vocabSize, () => this.memory.activation(logits));
   }
 
-  #argmaxOf(from: ArgmaxForm['from'], count: number, source: () => GPUBuffer): DispatchSpec[] {
+  #argmaxOf(among: ArgmaxForm['among'], count: number, source: () => GPUBuffer): DispatchSpec[] {
     const { gpu, memory, program, batch } = this;
     const workgroups = Math.ceil(count / ARGMAX_RANGE);
     const best = workgroups === 1 ? undefined : memory.keep(gpu.storage('candidates', 8 * workgroups));
-    const kernel = argmaxKernel({ from, to: best ? 'candidates' : 'token' }, gpu.abilities);
+    const kernel = argmaxKernel({ among, to: best ? 'candidates' : 'token' }, gpu.abilities);
     const spec: DispatchSpec = {
       kernel,
       constants: this.#constants(kernel.constants, { count, stride: memory.stride(program.logits) }),

@@ -10,19 +10,19 @@ export const ARGMAX_RANGE = 2048;
 
 export interface ArgmaxForm {
   /** Numbers, or pairs of order and id as another dispatch left them. */
-  readonly from: 'logits' | 'candidates';
+  readonly among: 'logits' | 'candidates';
   /** One pair a workgroup, or the id as token 0 of the batch that comes next: 2^32 − 1 where there is none. */
   readonly to: 'candidates' | 'token';
 }
 
 /** `count`: logits or candidates; `stride`: elements from one row of logits to the next. */
-export function argmaxKernel({ from, to }: ArgmaxForm, abilities: Abilities): Kernel {
+export function argmaxKernel({ among, to }: ArgmaxForm, abilities: Abilities): Kernel {
   const largest = reduction('max32', abilities);
   const lowest = reduction('min32', abilities);
-  const source: Binding = from === 'logits' ? { name: 'logits', type: 'u32', access: 'read' } : { name: 'candidates', type: 'vec2<u32>', access: 'read' };
+  const source: Binding = among === 'logits' ? { name: 'logits', type: 'u32', access: 'read' } : { name: 'candidates', type: 'vec2<u32>', access: 'read' };
   const target: Binding = to === 'candidates' ? { name: 'best', type: 'vec2<u32>', access: 'write' } : { name: 'tokens', type: 'u32', access: 'write' };
   return kernel({
-    name: `argmax of ${from} to ${to}${abilitiesName(abilities)}`,
+    name: `argmax of ${among} to ${to}${abilitiesName(abilities)}`,
     bindings: [source, target],
     constants: [['count', 'u32'], ['stride', 'u32']],
     workgroupSize: abilities.invocations,
@@ -34,7 +34,7 @@ fn orderOf(bits: u32) -> u32 {
   if (magnitude > 0x7f800000u || bits == 0xff800000u) { return 0u; }
   return select(0x80000000u + magnitude, 0x80000000u - magnitude, bits > 0x7fffffffu);
 }
-fn candidate(i: u32) -> vec2<u32> { return ${from === 'logits' ? 'vec2<u32>(orderOf(logits[batch.firstRow * op.stride + i]), i)' : 'candidates[i]'}; }`,
+fn candidate(i: u32) -> vec2<u32> { return ${among === 'logits' ? 'vec2<u32>(orderOf(logits[batch.firstRow * op.stride + i]), i)' : 'candidates[i]'}; }`,
     body: `  let start = group * ${ARGMAX_RANGE}u;
   if (start >= op.count) { return; }
   var order = 0u;

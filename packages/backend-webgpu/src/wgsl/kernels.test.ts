@@ -34,7 +34,7 @@ const kernelsWith = (abilities: Abilities): Kernel[] => [
   ...[1, 3, 64, 128, 256].flatMap((headDim) => sharing(['q', 'out']).map((op) => attentionKernel({ q: op.q!, out: op.out! }, headDim, abilities).kernel)),
   ...[1, 3, 64, 128, 256].flatMap((headDim) => [attentionRangesKernel(headDim, abilities), combineRangesKernel(headDim, abilities)]),
   ...(['interleaved', 'halves'] as const).flatMap((style) => [ropeKernel(style), rotateAndStoreKernel(style)]),
-  ...(['logits', 'candidates'] as const).flatMap((from) => (['candidates', 'token'] as const).map((to) => argmaxKernel({ from, to }, abilities))),
+  ...(['logits', 'candidates'] as const).flatMap((among) => (['candidates', 'token'] as const).map((to) => argmaxKernel({ among, to }, abilities))),
   roundActivationsKernel(abilities),
 ];
 const kernels = new Map([...kernelsWith({ subgroups: true, invocations: 64 }), ...kernelsWith({ subgroups: false, invocations: 64 }), ...kernelsWith({ subgroups: true, invocations: 4 })].map((kernel) => [kernel.code, kernel]));
