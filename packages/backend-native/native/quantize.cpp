@@ -524,11 +524,21 @@ static bool processorHas(const char* isa) {
   return std::strcmp(isa, "scalar") == 0;
 }
 
+/** Sets of kernels that have none for quantizing do it as these, to the same bytes. */
+static const char* quantizesAs(const char* isa) {
+  if (std::strcmp(isa, "amx") == 0 || std::strcmp(isa, "amx-emulated") == 0) return "avx512";
+#if defined(__aarch64__)
+  if (std::strcmp(isa, "neon") == 0) return "scalar";
+#endif
+  return isa;
+}
+
 Quantize quantizeKernel(const Quantizer& quantizer, const char* isa) {
   if (isa == nullptr) {
     if (processorHas("avx512")) return quantizer.avx512;
     return processorHas("avx2") ? quantizer.avx2 : quantizer.scalar;
   }
+  isa = quantizesAs(isa);
   if (!processorHas(isa)) return nullptr;
   if (std::strcmp(isa, "avx512") == 0) return quantizer.avx512;
   return std::strcmp(isa, "avx2") == 0 ? quantizer.avx2 : quantizer.scalar;

@@ -21,7 +21,7 @@ struct Quantizer {
 extern const Quantizer kQuantizers[];
 extern const size_t kQuantizerCount;
 
-/** The kernel of `isa` (`scalar`, `avx2` or `avx512`), or with null the best that this processor has; null when it has not got it. */
+/** The kernel of `isa`, a name of a table of kernels, or with null the best that this processor has; null when it has not got it. */
 Quantize quantizeKernel(const Quantizer& quantizer, const char* isa);
 
 }  // namespace weightspec

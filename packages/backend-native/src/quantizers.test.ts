@@ -4,7 +4,7 @@ import { byteLength } from '@weightspec/core';
 import { BackendError } from '@weightspec/kernels';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { nativeQuantizers, withQuantizer, type QuantizedType } from './index.js';
+import { instructionSets, nativeQuantizers, openBackend, withQuantizer, type QuantizedType } from './index.js';
 
 const seed = 20260606;
 const natives = nativeQuantizers();
@@ -69,6 +69,18 @@ describe.skipIf(!natives)('native quantizers', () => {
         );
       }
     });
+  });
+
+  it('takes every instruction set that the backend takes, as WEIGHTSPEC_ISA names one for both', async () => {
+    const values = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i));
+    for (const isa of [...instructionSets(), 'amx-emulated', 'mmx']) {
+      const isThere = await openBackend({ isa, threads: 1 }).then(() => true, () => false);
+      const quantizers = quantizersOf(isa);
+      expect(quantizers !== undefined).toBe(isThere);
+      const encoded = new Uint8Array(36);
+      quantizers?.q4_0(values, encoded);
+      expect(hex(encoded)).toBe(hex(isThere ? codecs.q4_0.quantize(values) : new Uint8Array(36)));
+    }
   });
 
   it('encodes single elements, fewer than a vector holds, as F16 and BF16', () => {

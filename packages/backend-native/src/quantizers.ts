@@ -21,7 +21,7 @@ function addonIfThere(): Addon | undefined {
 
 /**
  * A quantizer a type, with ggml's rounding; undefined where the addon is not built.
- * `isa` (`scalar`, `avx2`, `avx512`): throws BackendError (BACKEND_UNAVAILABLE) where the processor lacks it. Default: WEIGHTSPEC_ISA,
+ * `isa` (`scalar`, `avx2`, `avx512`, or one that takes the best of these, `amx`, `neon`): throws BackendError (BACKEND_UNAVAILABLE) where the processor lacks it. Default: WEIGHTSPEC_ISA,
  * or else the best it has.
  */
 export function nativeQuantizers(isa: string | undefined = process.env.WEIGHTSPEC_ISA): Readonly<Record<QuantizedType, Quantizer>> | undefined {
