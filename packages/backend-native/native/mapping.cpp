@@ -3,7 +3,9 @@
 #include <utility>
 #include "faults.h"
 #ifdef _WIN32
+#ifndef NOMINMAX
 #define NOMINMAX
+#endif
 #include <windows.h>
 #else
 #include <cerrno>

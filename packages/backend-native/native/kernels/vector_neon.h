@@ -32,12 +32,6 @@ struct Vec {
   }
   float sum() const { return vaddvq_f32(vaddq_f32(low, high)); }
   float largest() const { return vmaxvq_f32(vmaxq_f32(low, high)); }
-  /** Lane i: the sum of v[i]. */
-  static Vec sumsOf(const Vec v[N]) {
-    const auto four = [&](int i) { return vaddq_f32(v[i].low, v[i].high); };
-    const auto sums = [&](int i) { return vpaddq_f32(vpaddq_f32(four(i), four(i + 1)), vpaddq_f32(four(i + 2), four(i + 3))); };
-    return {sums(0), sums(4)};
-  }
 };
 inline Vec operator+(Vec a, Vec b) { return {vaddq_f32(a.low, b.low), vaddq_f32(a.high, b.high)}; }
 inline Vec operator-(Vec a, Vec b) { return {vsubq_f32(a.low, b.low), vsubq_f32(a.high, b.high)}; }
