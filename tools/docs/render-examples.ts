@@ -6,16 +6,21 @@ import { formats, validateSource } from '@weightspec/formats';
 import { memorySource } from '@weightspec/io';
 import { shardedIndexFormat } from '@weightspec/sharded-index';
 import { shards, shortExamples } from './short-examples.js';
+import { exampleIn, situations } from './situations/index.js';
 
 /** What `weightspec explain` shows: data/examples.json, by code. */
 export interface CodeExample {
-  /** Where the bytes are from: a fixture, or what they are. */
+  /** Where the bytes are from: a fixture, or what they are. Empty where files or a program say more. */
   readonly from: string;
   readonly message: string;
   /** Fields, or where else: `bytes [4, 8), version`. */
   readonly at?: string;
   /** Lines of the annotated hexdump. */
   readonly frame?: readonly string[];
+  /** Files that there have to be, each with its contents or what they are. */
+  readonly files?: readonly string[];
+  /** A command line, or a module, that has this message. */
+  readonly run?: readonly string[];
 }
 
 interface Candidate extends CodeExample {
@@ -42,8 +47,8 @@ const named = (format: Format): Format => ({ ...format, detect: () => ({ confide
 
 const better = (a: Candidate, b: Candidate): boolean => a.others < b.others || (a.others === b.others && a.byteLength < b.byteLength);
 
-/** By code. `root`: the repository, with a slash at its end. */
-export async function codeExamples(root: URL): Promise<Readonly<Record<string, CodeExample>>> {
+/** By code, of what the bytes of one file show. `root`: the repository, with a slash at its end. */
+async function examplesOfFiles(root: URL): Promise<Readonly<Record<string, CodeExample>>> {
   const best = new Map<string, Candidate>();
   const consider = (found: readonly (readonly [string, Candidate])[]): void => {
     for (const [code, candidate] of found) {
@@ -66,6 +71,16 @@ export async function codeExamples(root: URL): Promise<Readonly<Record<string, C
   const withShards = formats.map((format) => (format.id === index.id ? index : format));
   for (const { name, bytes } of shortExamples) consider(await candidatesOf(bytes, name, `a file ${name} of ${bytes.length} bytes`, withShards));
   return Object.fromEntries([...best].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([code, { others: _others, byteLength: _byteLength, ...example }]) => [code, example]));
+}
+
+/** By code. `root`: the repository, with a slash at its end. */
+export async function codeExamples(root: URL): Promise<Readonly<Record<string, CodeExample>>> {
+  const examples = { ...(await examplesOfFiles(root)) };
+  for (const situation of await situations()) {
+    if (Object.hasOwn(examples, situation.code)) throw new Error(`${situation.code} has an example in the bytes of a file`);
+    examples[situation.code] = await exampleIn(situation);
+  }
+  return Object.fromEntries(Object.entries(examples).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** packages/cli/data/examples.json. */

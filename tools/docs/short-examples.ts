@@ -12,7 +12,7 @@ function shard(name: string): Uint8Array {
 }
 
 /** A safetensors file of this header, without data. */
-function header(value: string): { readonly name: string; readonly bytes: Uint8Array } {
+function headerAlone(value: string): { readonly name: string; readonly bytes: Uint8Array } {
   const json = text(value);
   const bytes = new Uint8Array(8 + json.length);
   new DataView(bytes.buffer).setBigUint64(0, BigInt(json.length), true);
@@ -78,9 +78,9 @@ export const shortExamples: readonly { readonly name: string; readonly bytes: Ui
   index(`{"metadata":{"total_size":8,"note":"${'x'.repeat(2 ** 20)}"},"weight_map":{"a":"model-00001-of-00001.safetensors"}}`),
   index(`{"metadata":{"total_size":8},"weight_map":{${many(2 ** 19, (i) => `"${i}":"model-00001-of-00001.safetensors"`)}}}`),
   index(`{"metadata":{"total_size":8},"weight_map":{${many(10_001, (i) => `"${i}":"model-${String(i + 1).padStart(5, '0')}-of-10001.safetensors"`)}}}`),
-  header(`{"__metadata__":{"note":"${long}"}}`),
-  header(`{"__metadata__":{${many(2 ** 16 + 1, (i) => `"${i}":""`)}}}`),
-  header(`{"${'x'.repeat(4097)}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`),
-  header(`{${many(2 ** 18 + 1, (i) => `"${i}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`)}}`),
+  headerAlone(`{"__metadata__":{"note":"${long}"}}`),
+  headerAlone(`{"__metadata__":{${many(2 ** 16 + 1, (i) => `"${i}":""`)}}}`),
+  headerAlone(`{"${'x'.repeat(4097)}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}`),
+  headerAlone(`{${many(2 ** 18 + 1, (i) => `"${i}":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`)}}`),
   index(`{"metadata":${'['.repeat(130)}${']'.repeat(130)},"weight_map":{}}`),
 ];

@@ -221,7 +221,7 @@ describe('readSharded', () => {
     const source: ByteSource = { name: 'big', size: 100_000_001, read: async () => { throw new Error('read'); } };
     expect(codes((await readIndexFile(source)).diagnostics)).toEqual(['SHARDED_INDEX_TOO_LARGE']);
   });
-  const codesOfIndex = async (text: string): Promise<readonly string[]> => codes((await readIndexFile(memorySource(new TextEncoder().encode(text), 'model.safetensors.index.json'))).diagnostics);
+  const codesOfIndex = async (indexText: string): Promise<readonly string[]> => codes((await readIndexFile(memorySource(new TextEncoder().encode(indexText), 'model.safetensors.index.json'))).diagnostics);
   const lines = (count: number): string => Array.from({ length: count }, (_, index) => `"${index}":"${one}"`).join(',');
   it('takes 524,288 lines and no more (SHARDED_INDEX_TOO_MANY_TENSORS)', async () => {
     expect(await codesOfIndex(`{"metadata":{"total_size":0},"weight_map":{${lines(524_287)}}}`)).toEqual([]);
@@ -237,13 +237,13 @@ describe('readSharded', () => {
     expect(await codesOfIndex(`{"metadata":{"total_size":0},"weight_map":{"${'x'.repeat(16_777_217)}":"${one}"}}`)).toEqual(['SHARDED_INDEX_STRING_TOO_LONG']);
   });
   it('stops opening shards when they hold more than 524,288 tensors (SHARDED_INDEX_TOO_MANY_TENSORS)', async () => {
-    const shard = encodeHeader(Array.from({ length: 262_144 }, (_, index) => ({ name: String(index), dtype: dtype('U8'), shape: [0], location: { source: memorySource(new Uint8Array(0)), offset: 0, length: 0 } })));
+    const shardBytes = encodeHeader(Array.from({ length: 262_144 }, (_, index) => ({ name: String(index), dtype: dtype('U8'), shape: [0], location: { source: memorySource(new Uint8Array(0)), offset: 0, length: 0 } })));
     const names = Array.from({ length: 9 }, (_, index) => `model-${String(index + 1).padStart(5, '0')}-of-00009.safetensors`);
     const asked: string[] = [];
     const index = JSON.stringify({ metadata: { total_size: 0 }, weight_map: Object.fromEntries(names.map((name, i) => [`t${i}`, name])) });
     const { diagnostics, checkpoint } = await readSharded(memorySource(new TextEncoder().encode(index)), async (name) => {
       asked.push(name);
-      return memorySource(shard, name);
+      return memorySource(shardBytes, name);
     }, { concurrency: 1 });
     expect(diagnostics.filter(({ code }) => code === 'SHARDED_INDEX_TOO_MANY_TENSORS').map(({ message }) => message)).toEqual([`the shards up to "${names[2]}" hold more than 524288 tensors`]);
     expect([asked, checkpoint]).toEqual([names.slice(0, 3), undefined]);

@@ -8,7 +8,7 @@ import { sharedData } from '@weightspec/oracles';
 import { main } from '../main.js';
 import type { Terminal } from '../terminal.js';
 import { allCodeFamilies } from './all-codes.js';
-import { editDistance, nearest } from './explain.js';
+import { editDistance, explain, nearest, wrapped } from './explain.js';
 
 interface Run {
   readonly code: number;
@@ -390,7 +390,19 @@ describe('explain, codes, formats', () => {
     expect(stdout).toMatch(/^ {2}clause +specs\/safetensors#S-5\.5$\n^ {14}Sorted by begin/m);
     expect(stdout).toMatch(/^ {2}example +fixtures\/safetensors\/invalid\/overlap.*\.safetensors$/m);
     expect(stdout).toMatch(/^ +data_offsets\[0\]$[^]*^ +0000[0-9a-f]{4} {2}[^]*^ +\^\^/m);
-    expect((await weightspec('explain', 'IO_TIMEOUT')).stdout).not.toContain('example');
+    const { stdout: program } = await weightspec('explain', 'IO_CHANGED');
+    expect(program).toMatch(/^ {2}example +http:\/\/127\.0\.0\.1:8000: a server whose file is replaced[^]*^ {14}await source\.read[^]*^ {2}says +.*ETag was "1" and is now "2"$/m);
+    expect((await weightspec('explain', 'CONFORM_BITS')).stdout).toMatch(/^ {2}example +adapter\.mjs:$[^]*^ {16}import \{ createInterface[^]*^ {14}\$ weightspec conform codecs/m);
+  });
+  it('breaks lines at words on a terminal, and nowhere else', async () => {
+    let shown = '';
+    await explain('TORCH_GLOBAL', { stdout: { isTTY: true, columns: 80, write: (text) => (shown += String(text)) }, stderr: { write: () => 0 }, env: { NO_COLOR: '1' } });
+    const wording = shown.split('\n').filter((line) => line.startsWith(' '.repeat(14)) && !line.includes('|'));
+    expect(wording.length).toBeGreaterThan(5);
+    expect(Math.max(...wording.map(({ length }) => length))).toBeLessThanOrEqual(80);
+    expect((await weightspec('explain', 'TORCH_GLOBAL')).stdout.split('\n').some(({ length }) => length > 400)).toBe(true);
+    expect(wrapped('one two longest-of-all x', 7)).toEqual(['one two', 'longest-of-all', 'x']);
+    expect(wrapped('', 7)).toEqual(['']);
   });
   it('suggests the nearest codes and exits 2 for one that does not exist (CLI_UNKNOWN_CODE)', async () => {
     const { code, stdout, stderr } = await weightspec('explain', 'FORMAT_GUF');

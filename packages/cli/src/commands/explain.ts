@@ -15,14 +15,43 @@ export async function explain(asked: string, { stdout, env }: Terminal): Promise
     const near = nearest(code, families.flatMap(({ codes }) => Object.keys(codes)));
     throw new CliError('CLI_UNKNOWN_CODE', `no code is called ${asked}`, near.length > 0 ? `Did you mean ${near.join(' or ')}?` : undefined);
   }
+  const { severity, clause, rationale, hint } = entry;
   const c = pc.createColors(wantsColor(stdout, env));
-  const row = (label: string, text: string) => `  ${c.dim(label.padEnd(12))}${text}\n`;
+  const paint = { error: c.red, warning: c.yellow, info: c.cyan }[severity];
+  // Into a pipe goes one line a fact, for grep; a terminal would break them in the middle of a word.
+  const width = stdout.isTTY === true ? Math.min(stdout.columns ?? 80, 110) - INDENT : Infinity;
+  const row = (label: string, text: string) => wrapped(text, width).map((line, i) => `  ${c.dim((i === 0 ? label : '').padEnd(INDENT - 2))}${line}\n`).join('');
+  const wording = clauseText(clause);
   stdout.write(`${c.bold(code)}: ${entry.summary}\n`);
-  const clause = clauseText(entry.clause);
-  stdout.write(row('severity', entry.severity) + row('clause', entry.clause) + (clause === undefined ? '' : row('', clause)) + row('why', entry.rationale) + row('what to do', entry.hint));
+  stdout.write(row('severity', paint(severity)) + row('clause', clause) + (wording === undefined ? '' : row('', wording)) + row('why', rationale) + row('what to do', hint));
   const example = exampleOf(code);
-  if (example) stdout.write(row('example', example.from) + row('', example.message) + (example.at === undefined ? '' : row('at', example.at)) + (example.frame ?? []).map((line) => `    ${line}\n`).join(''));
+  if (example) {
+    const { from, files = [], run = [], message, at, frame = [] } = example;
+    const makings = [...(from === '' ? [] : [from]), ...files];
+    // Contents of several lines stand below their file's name.
+    const lines = [...makings.flatMap((text) => text.split('\n').flatMap((line, i) => (i === 0 ? wrapped(line, width) : [`  ${line}`]))), ...run];
+    stdout.write(lines.map((line, i) => `  ${c.dim((i === 0 ? 'example' : '').padEnd(INDENT - 2))}${line}\n`).join(''));
+    stdout.write(row('says', message) + (at === undefined ? '' : row('at', at)) + frame.map((line) => `    ${line}\n`).join(''));
+  }
   return EXIT.ok;
+}
+
+/** Columns of the labels. */
+const INDENT = 14;
+
+/** `text` in lines of at most `width` columns, cut at spaces; a longer word has a line of its own. */
+export function wrapped(text: string, width: number): readonly string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(' ')) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else {
+      line = line === '' ? word : `${line} ${word}`;
+    }
+  }
+  return [...lines, line];
 }
 
 /** As tools/docs/render-examples.ts writes it from the fixtures. */
@@ -31,9 +60,11 @@ interface CodeExample {
   readonly message: string;
   readonly at?: string;
   readonly frame?: readonly string[];
+  readonly files?: readonly string[];
+  readonly run?: readonly string[];
 }
 
-/** The smallest file that is known to have this finding. Codes that are not about the bytes of one file have none. */
+/** The smallest file that is known to have this finding; or files, a command or a program that have it. */
 function exampleOf(code: string): CodeExample | undefined {
   const examples = JSON.parse(readFileSync(new URL('../../data/examples.json', import.meta.url), 'utf8')) as Readonly<Record<string, CodeExample>>;
   return Object.hasOwn(examples, code) ? examples[code] : undefined;
