@@ -1,7 +1,7 @@
 // The page in headless Chromium, served by `weightspec web`: dropped, diagnosed, inspected and run as a person would.
 // Screenshots are left in tools/full/artifacts. CHROMIUM_PATH may name another browser than Debian's.
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { closeSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, ftruncateSync, mkdirSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import { createRequire } from 'node:module';
 import type { AddressInfo } from 'node:net';
@@ -211,10 +211,32 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
       expect(await region('Bytes').getByRole('combobox').inputValue()).toBe('config.json');
     });
 
+    it('may be an index, which is opened with the shards beside it and says which is missing', async () => {
+      const shards = join(work, 'diffusers');
+      weightspec('convert', golden('addition'), shards, '--to', 'safetensors', '--shard-size', '300kB');
+      const index = join(shards, 'diffusion_pytorch_model.safetensors.index.json');
+      renameSync(join(shards, 'model.safetensors.index.json'), index);
+      const [first, ...others] = [1, 2, 3].map((number) => join(shards, `model-0000${number}-of-00003.safetensors`));
+      await openPage();
+      await choose([index, first!, ...others]);
+      await title('diffusion_pytorch_model.safetensors.index.json');
+      expect(await page.locator('.verdict').textContent()).toBe('Valid');
+      expect(await region('Table of tensors').locator('tbody tr').count()).toBe(29);
+      await choose([index, ...others]);
+      await button(/SHARDED_INDEX_SHARD_MISSING/).click();
+      await expect.poll(async () => (await page.locator('.ascii .marked').allTextContents()).join('')).toBe('"model-00001-of-00003.safetensors"');
+    });
+
     it('may be dropped, and truncated: the finding leads to its end', async () => {
       const bytes = readFileSync(golden('recite/model.bin')).subarray(0, -1);
       writeFileSync(join(work, 'truncated.bin'), bytes);
       await openPage();
+      // Its vocabulary, which is valid, is not what was meant.
+      await choose([join(work, 'truncated.bin'), golden('recite/tokenizer.bin')]);
+      await title('truncated.bin');
+      await page.getByLabel('Looking at').selectOption({ label: 'tokenizer.bin' });
+      await title('tokenizer.bin');
+      expect(await button('Run').count()).toBe(0);
       await drop(join(work, 'truncated.bin'));
       await title('truncated.bin');
       await button(/LLAMA2C_TRUNCATED/).click();

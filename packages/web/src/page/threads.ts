@@ -22,6 +22,7 @@ export interface RunnerThread {
   readonly runner: Remote<Runner>;
   /** Rejects when the thread cannot start or goes down, e.g. for want of memory; never resolves. */
   readonly failed: Promise<never>;
+  isDown(): boolean;
   /** Frees the model at once, whatever it is doing. */
   terminate(): void;
 }
@@ -30,11 +31,15 @@ export interface RunnerThread {
 export async function startRunner(online: boolean): Promise<RunnerThread> {
   const worker = new Worker(new URL('./workers/runner.worker.ts', import.meta.url), { type: 'module', name: 'runner' });
   const runner = wrap<Runner>(worker);
+  let down = false;
   const failed = new Promise<never>((_, reject) => {
-    worker.addEventListener('error', (event) => reject(new Error(`its thread ended: ${event.message || 'no reason is known'}`)));
+    worker.addEventListener('error', (event) => {
+      down = true;
+      reject(new Error(`its thread ended: ${event.message || 'no reason is known'}`));
+    });
   });
   // Whoever waits for a result hears of it; nobody else has to.
   failed.catch(() => undefined);
   if (online) await connected((port) => runner.connectNetwork(port));
-  return { runner, failed, terminate: () => worker.terminate() };
+  return { runner, failed, isDown: () => down, terminate: () => worker.terminate() };
 }

@@ -17,6 +17,8 @@ export type Item =
 export const folderOf = (path: string): string => path.slice(0, Math.max(0, path.lastIndexOf('/')));
 export const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
 
+export const isIndex = (path: string): boolean => path.endsWith('.index.json');
+
 /** Folders with the marks of one model stay whole; the files of others stand for themselves. In order of paths. */
 export function itemsOf(files: readonly ChosenFile[]): Item[] {
   const byFolder = groupBy(files.toSorted((a, b) => (a.path < b.path ? -1 : 1)), ({ path }) => folderOf(path));

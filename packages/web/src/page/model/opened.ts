@@ -1,10 +1,11 @@
 /** Opens an item as the command opens a target: one file, a folder that is one model, or what an address means. */
 import type { ByteSource, Checkpoint, Diagnostic, ValidateOptions, ValidateResult } from '@weightspec/core';
-import { open, openFolder, remoteModel, reportOn, reportOnFolder, type Asked, type FolderFile, type FolderResolver, type OpenAddress, type Report, type ReportOptions } from '@weightspec/formats';
+import { formats, open, openFolder, remoteModel, reportOn, reportOnFolder, type Asked, type FolderFile, type FolderResolver, type OpenAddress, type Report, type ReportOptions } from '@weightspec/formats';
 import { blobSource } from '@weightspec/io';
 import type { BesideModel } from '@weightspec/models';
+import { shardedIndexFormat } from '@weightspec/sharded-index';
 import { checkSmoothQuant, isSmoothQuant } from '@weightspec/smoothquant';
-import { baseName, listingOf, type ChosenFile, type Item } from './items.js';
+import { baseName, isIndex, listingOf, type ChosenFile, type Item } from './items.js';
 
 export interface Opened {
   readonly checkpoint?: Checkpoint;
@@ -36,7 +37,8 @@ export async function openItem(item: Item, openAddress: OpenAddress, { onAsk, on
   const files = item.kind === 'file' ? [item.file, ...item.beside] : item.files;
   const resolve = resolverOf(files, onRead);
   if (item.kind === 'folder') return openListed(item.name, listingOf(files), resolve, files.map(({ path }) => baseName(path)));
-  return openSource(heard(blobSource(item.file.blob, item.file.path), onRead), resolve);
+  const source = heard(blobSource(item.file.blob, item.file.path), onRead);
+  return isIndex(item.name) ? openIndex(source, resolve) : openSource(source, resolve);
 }
 
 /** `source`, whose reads are heard of. */
@@ -61,8 +63,8 @@ function resolverOf(files: readonly ChosenFile[], onRead: OpenItemOptions['onRea
   };
 }
 
-async function openSource(source: ByteSource, resolve: FolderResolver): Promise<Opened> {
-  const opened = await open(source);
+async function openSource(source: ByteSource, resolve: FolderResolver, list = formats): Promise<Opened> {
+  const opened = await open(source, list);
   return {
     ...opened,
     resolve,
@@ -71,6 +73,19 @@ async function openSource(source: ByteSource, resolve: FolderResolver): Promise<
     report: (options) => reportOn(source, opened, { ...options, further: smoothquant(source.name) }),
     close: async () => source.close?.(),
   };
+}
+
+/** An index whose folder has no other mark of a model: the shards that it names lie beside it. */
+async function openIndex(source: ByteSource, resolve: FolderResolver): Promise<Opened> {
+  const shards: ByteSource[] = [];
+  const withShards = shardedIndexFormat(async (name) => {
+    const shard = await resolve(name);
+    if (shard) shards.push(shard);
+    return shard;
+  });
+  const opened = await openSource(source, resolve, formats.map((format) => (format.id === withShards.id ? withShards : format)));
+  const close = async (): Promise<void> => void (await Promise.all([opened.close(), ...shards.map(async (shard) => shard.close?.())]));
+  return { ...opened, sources: new Map([source, ...shards].map((one) => [one.name, one])), close };
 }
 
 /** `folder`: what findings call it. `others`: files that can be looked at beside the weights. */

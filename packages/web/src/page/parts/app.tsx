@@ -2,7 +2,7 @@ import { proxy } from 'comlink';
 import { Fragment } from 'preact';
 import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
 import type { ByteRange } from '@weightspec/core';
-import { itemsOf, type ChosenFile, type Item } from '../model/items.js';
+import { isIndex, itemsOf, type ChosenFile, type Item } from '../model/items.js';
 import { connectInspector, inspector } from '../threads.js';
 import { faultOf } from '../workers/faults.js';
 import type { Fault, View } from '../workers/protocol.js';
@@ -12,7 +12,7 @@ import { FaultMessage } from './fault.js';
 import { Findings } from './findings.js';
 import { Opener } from './opener.js';
 import { Run } from './run.js';
-import { Summary } from './summary.js';
+import { isVocabulary, Summary, verdictWords } from './summary.js';
 import { Tensors } from './tensors.js';
 
 type Phase =
@@ -36,19 +36,30 @@ export interface ChosenTensor {
   readonly name: string;
 }
 
+/** What goes on, and for those who do not see the page what came of it. */
+function saidOf(phase: Phase): string {
+  if (phase.kind === 'opening') return `Opening ${phase.name} …${phase.asking ? ` Asking for ${phase.asking}` : ''}`;
+  return phase.kind === 'open' ? `${phase.item.name} is open: ${verdictWords[phase.view.report.verdict]}` : '';
+}
+
 /** A folder may hold many files that are no model. */
 const MOST_TRIED = 8;
 
-const sizeOf = (item: Item): number => (item.kind === 'folder' ? Infinity : item.kind === 'file' ? item.file.blob.size : 0);
+/** A folder or an index stands for all its files. */
+function sizeOf(item: Item): number {
+  if (item.kind === 'url') return 0;
+  return item.kind === 'folder' || isIndex(item.name) ? Infinity : item.file.blob.size;
+}
 
 type OnAsk = (name: string) => void;
 
-/** Opens the folder that is a model, or else the largest file with tensors in it, or else the largest. */
+/** Opens the folder that is a model, or an index, or else the largest file that is a model, or else the largest. */
 async function openLikeliest(items: readonly Item[], onAsk: OnAsk): Promise<{ item: Item; view: View }> {
   const likely = items.toSorted((a, b) => sizeOf(b) - sizeOf(a)).slice(0, MOST_TRIED);
   for (const item of likely) {
     const view = await inspector.open(item, proxy(onAsk));
-    if (view.tensors.length > 0 || items.length === 1) return { item, view };
+    // Whatever is wrong with it: a vocabulary beside a broken model is not what was meant.
+    if ((view.report.format !== null && !isVocabulary(view)) || items.length === 1) return { item, view };
   }
   return { item: likely[0]!, view: await inspector.open(likely[0]!, proxy(onAsk)) };
 }
@@ -118,7 +129,7 @@ export function App() {
       <main>
         <Opener compact={phase.kind !== 'start'} onFiles={openFiles} onExample={openExample} onUrl={openUrl} />
         {phase.kind === 'start' && <Intro />}
-        <div role="status" class="status">{phase.kind === 'opening' ? `Opening ${phase.name} …${phase.asking ? ` Asking for ${phase.asking}` : ''}` : ''}</div>
+        <div role="status" class={open ? 'visually-hidden' : 'status'}>{saidOf(phase)}</div>
         {phase.kind === 'failed' && <FaultMessage fault={phase.fault} title="This could not be opened" />}
         {items.length > 1 && phase.kind !== 'opening' && (
           <label class="pick">Looking at
@@ -135,7 +146,7 @@ export function App() {
               <Bytes view={open.view} selection={selection} onTensor={selectTensor} />
             </div>
             {open.view.tensors.length > 0 && <Tensors view={open.view} selected={tensor} onSelect={selectTensor} onBytes={setSelection} />}
-            {open.view.tensors.length > 0 && <Run item={open.item} known={open.view.asked} />}
+            {open.view.tensors.length > 0 && !isVocabulary(open.view) && <Run item={open.item} known={open.view.asked} />}
           </Fragment>
         )}
       </main>

@@ -10,13 +10,21 @@ function Cors() {
   );
 }
 
+/** What the code's own hint leaves out, because only a page is bound by it. */
+const hints: Readonly<Record<string, () => preact.JSX.Element>> = {
+  IO_NETWORK: Cors,
+  IO_PERMISSION: () => <p>The page sends no passwords or tokens. Download the file with your account and drop it here: it stays on your machine.</p>,
+  MODEL_UNKNOWN_FORMAT: () => <p>Drop the weights together with their config.json (Meta: params.json), or the folder that holds both.</p>,
+};
+
 /** What could not be done, why, and what to do. */
 export function FaultMessage({ fault: { code, message, hint }, title }: { readonly fault: Fault; readonly title: string }) {
+  const Hint = code !== undefined && Object.hasOwn(hints, code) ? hints[code] : undefined;
   return (
     <div class="fault" role="alert">
       <strong>{title}</strong>
       <p>{message}</p>
-      {code === 'IO_NETWORK' ? <Cors /> : hint && <p>{hint}</p>}
+      {Hint ? <Hint /> : hint && <p>{hint}</p>}
       {code && <p class="dim">{code}</p>}
     </div>
   );

@@ -49,7 +49,7 @@ export function Run({ item, known }: RunProps) {
   useEffect(() => () => thread.current?.terminate(), []);
 
   const load = async (): Promise<Loaded> => {
-    if (loaded && loaded.backend === backend && loaded.vocabulary === vocabulary) return loaded;
+    if (loaded && !loaded.thread.isDown() && loaded.backend === backend && loaded.vocabulary === vocabulary) return loaded;
     thread.current?.terminate();
     setLoaded(undefined);
     const started = await startRunner(item.kind === 'url');

@@ -12,7 +12,10 @@ import { useTask } from './task.js';
 /** The core speaks of the command's option; here a button does the same. */
 const forPage = (text: string): string => text.replace('use --deep', 'check every byte');
 
-const words: Readonly<Record<Verdict, string>> = { valid: 'Valid', warnings: 'Valid, with warnings', invalid: 'Invalid', unrecognized: 'Not recognized' };
+/** A file that goes with a model and never is one. */
+export const isVocabulary = ({ report }: View): boolean => report.format === 'llama2c-tokenizer';
+
+export const verdictWords: Readonly<Record<Verdict, string>> = { valid: 'Valid', warnings: 'Valid, with warnings', invalid: 'Invalid', unrecognized: 'Not recognized' };
 
 export function Summary({ view, onChecked }: { readonly view: View; readonly onChecked: (checked: Checked) => void }) {
   const { report, evidence, metadata } = view;
@@ -26,18 +29,18 @@ export function Summary({ view, onChecked }: { readonly view: View; readonly onC
     <section class="card summary" aria-labelledby="summary-title">
       <div class="headline">
         <h2 id="summary-title">{report.path}</h2>
-        <span class={`verdict ${report.verdict}`}>{words[report.verdict]}</span>
+        <span class={`verdict ${report.verdict}`}>{verdictWords[report.verdict]}</span>
         <nav aria-label="On this page">
           <a href="#findings-title">Findings</a>
           <a href="#bytes-title">Bytes</a>
           {stats.tensorCount > 0 && <a href="#tensors-title">Tensors</a>}
-          {stats.tensorCount > 0 && <a href="#run-title">Run</a>}
+          {stats.tensorCount > 0 && !isVocabulary(view) && <a href="#run-title">Run</a>}
         </nav>
       </div>
       <dl class="facts">
         <Fact name="Format">{report.format ?? 'none that is known'}{report.variant && report.variant !== report.format && <> <b>{report.variant}</b></>}</Fact>
         <Fact name="Size">{humanBytes(stats.fileSize)}</Fact>
-        {stats.tensorCount > 0 && <Fact name="Contents">{counted(stats.tensorCount, 'tensor')}, {counted(stats.parameterCount, 'parameter')}{stats.parameterCount > 0 && <span class="dim"> ({bitsEach(stats)} bits each)</span>}</Fact>}
+        {stats.tensorCount > 0 && <Fact name="Contents">{counted(stats.tensorCount, 'tensor')}, {counted(stats.parameterCount, 'parameter')}{stats.parameterCount > 0 && <span class="dim"> ({bitsEach(view)} bits each)</span>}</Fact>}
         {evidence && <Fact name="Recognized by" wide>{evidence}</Fact>}
         {producer && producer.name !== 'unknown' && <Fact name="Probably written by" wide>{producer.name}{producer.evidence.length > 0 && <span class="dim"> ({producer.evidence.map(({ message }) => message).join('; ')})</span>}</Fact>}
       </dl>
@@ -64,9 +67,10 @@ export function Summary({ view, onChecked }: { readonly view: View; readonly onC
   );
 }
 
-/** Bits that a parameter takes, all told: scales and headers are bytes of the file too. */
-function bitsEach({ fileSize, parameterCount }: View['report']['stats']): string {
-  return ((8 * fileSize) / parameterCount).toPrecision(3);
+/** Bits that a parameter takes with its scales. */
+function bitsEach({ tensors, report: { stats } }: View): string {
+  const bytes = tensors.reduce((sum, { byteLength }) => sum + byteLength, 0);
+  return ((8 * bytes) / stats.parameterCount).toPrecision(3);
 }
 
 /** What `weightspec validate --format json` prints. */
