@@ -39,7 +39,7 @@ describe.skipIf(chromiumPath === undefined)('in headless Chromium', () => {
   }, 360_000);
   afterAll(() => console.log(`adapter in the browser: ${report?.adapter}`));
 
-  it('passes the whole contract', () => {
+  it('passes the whole contract, and chooses tokens', () => {
     expect(report.results.filter(({ error }) => error !== undefined)).toEqual([]);
     expect(report.results.length).toBeGreaterThan(100);
   });

@@ -1,6 +1,11 @@
-/** What a browser runs for webgpu-browser.test.ts: the contract of backends, with a runner of its own, as no test runner is in the page. */
+/**
+ * What a browser runs for webgpu-browser.test.ts: the contract of backends, and the choice of the likeliest token, with a runner of its
+ * own, as no test runner is in the page.
+ */
 import { openBackend } from '@weightspec/backend-webgpu';
+import { greedySampler } from '@weightspec/engine';
 import { backendContract } from '@weightspec/kernels/contract';
+import { smallCase } from '../../packages/backend-wasm/src/testing/small.js';
 
 export interface PageReport {
   readonly adapter: string;
@@ -25,6 +30,20 @@ globalThis.runContract = async () => {
   const backend = await openBackend();
   const tests: (readonly [name: string, body: () => Promise<void>])[] = [];
   backendContract({ describe: (_, body) => body(), it: (name, body) => tests.push([name, body]), expect }, backend);
+  tests.push(['chooses the tokens that a greedy sampler takes', async () => {
+    const { program, weights } = smallCase('Q8_0');
+    const executable = await backend.compile(program, weights);
+    let logits = await executable.run([1, 2, 3], 0);
+    const expected: number[] = [];
+    for (let position = 3; position < 9; position += 1) {
+      expected.push(greedySampler().sample(logits));
+      logits = await executable.run(expected.slice(-1), position);
+    }
+    const chosen: number[] = [];
+    for await (const id of executable.greedy!([1, 2, 3], 0, expected.length)) chosen.push(id);
+    await executable.dispose();
+    expect(chosen.join()).toBe(expected.join());
+  }]);
   const results: { name: string; error?: string }[] = [];
   for (const [name, body] of tests) {
     try {
