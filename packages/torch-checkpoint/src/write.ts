@@ -5,6 +5,7 @@
  */
 import { DiagnosticError, contiguousChunks, contiguousStrides, copyRange, readChunks, type ByteSink, type Checkpoint, type DType, type Progress, type TensorInfo, type TensorLocation } from '@weightspec/core';
 import { torchDiagnostic } from './codes.js';
+import { withoutTensors } from './leave-out.js';
 import { LEGACY_MAGIC, LEGACY_PROTOCOL_VERSION } from './legacy.js';
 import { originOf, type Origin } from './origin.js';
 import { writePickle } from './pickle-writer.js';
@@ -26,6 +27,8 @@ export interface TorchWriteOptions {
   readonly crc32?: boolean;
   /** Key of an outer dict under which the tensors lie, in an OrderedDict of their own. Not for checkpoints that were read, which are whole already. */
   readonly under?: string;
+  /** Names of tensors that are not written, of a checkpoint that was read. */
+  readonly leaveOut?: ReadonlySet<string>;
   readonly progress?: Progress;
 }
 
@@ -47,7 +50,10 @@ export async function writeTorch(input: Checkpoint | readonly TensorInfo[], sink
   const checkpoint = 'tensors' in input ? input : undefined;
   const origin = checkpoint && originOf(checkpoint);
   if (origin && options.under !== undefined) throw new RangeError('a checkpoint that was read is written whole, not under a key');
-  const plan = origin ? planOf(origin) : planFor(checkpoint?.tensors ?? (input as readonly TensorInfo[]), options.flavor, options.under);
+  if (!origin && options.leaveOut) throw new RangeError('tensors are left out of a checkpoint that was read; others are chosen by the caller');
+  const stateDictKey = checkpoint?.metadata.stateDictKey;
+  const whole = origin && options.leaveOut ? { ...origin, root: withoutTensors(origin.root, typeof stateDictKey === 'string' ? stateDictKey : undefined, options.leaveOut) } : origin;
+  const plan = whole ? planOf(whole) : planFor(checkpoint?.tensors ?? (input as readonly TensorInfo[]), options.flavor, options.under);
   if (options.flavor === 'legacy') return writeLegacy(plan, sink, origin !== undefined && origin.zip === undefined, options.progress);
   await writeZip(plan, sink, options, origin);
 }
@@ -131,7 +137,7 @@ async function writeZip(plan: Plan, sink: ByteSink, options: TorchWriteOptions, 
     await writer.record(`data/${key}`, data.byteLength, advance(data.chunks()));
   }
   await small('version', ascii('3\n'));
-  if (second) await small('.data/serialization_id', ascii(origin?.zip?.records.get('.data/serialization_id') ?? serializationId(names, writer.crcSum)));
+  if (second) await small('.data/serialization_id', ascii((options.leaveOut ? undefined : origin?.zip?.records.get('.data/serialization_id')) ?? serializationId(names, writer.crcSum)));
   await writer.finish();
 }
 
