@@ -5,6 +5,10 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { memorySource } from '@weightspec/io';
+import { readTorch } from '@weightspec/oracles';
+import { torchCheckpoint, type TorchTensorInfo } from '@weightspec/torch-checkpoint';
+import { archive, assemble, build, emptyDict, global, int, keysPickle, magicPickle, member, orderedDict, proto, setItem, stop, systemPickle, tensor as rebuilt, text as unicode, tuple1, tuple2, u64, version, versionPickle, type MemberRecipe, type Piece } from '../../../../fixtures/torch-checkpoint/archive.js';
 import { main } from '../main.js';
 
 async function weightspec(...argv: string[]) {
@@ -76,6 +80,118 @@ describe('repair of header bytes', () => {
     const other = await repaired(fixture('llama2c/invalid/v0-classifier-missing.bin'));
     expect(other.report.verdict).toBe('valid');
     expect(other.stdout).toContain('If a download was cut exactly there, fetch it again instead');
+  });
+});
+
+describe('repair of every llama2c layout', () => {
+  const layouts = readdirSync(fixture('llama2c/valid')).filter((name) => /^v\d.*\.bin$/.test(name));
+  const changed = (name: string, change: (bytes: Uint8Array, view: DataView) => void): Uint8Array => {
+    const bytes = bytesOf(fixture(`llama2c/valid/${name}`));
+    change(bytes, new DataView(bytes.buffer));
+    return bytes;
+  };
+  const isV0 = (name: string): boolean => name.startsWith('v0');
+  /** Writes `broken` and repairs it; the fixture's own bytes must come back. */
+  async function mended(broken: Uint8Array): Promise<Uint8Array> {
+    writeFileSync(at('broken.bin'), broken);
+    return (await repaired(at('broken.bin'), 'mended.bin')).bytes;
+  }
+  const sound = (name: string): Uint8Array => bytesOf(fixture(`llama2c/valid/${name}`));
+
+  it('there are all seven', () => {
+    expect(layouts.length).toBeGreaterThanOrEqual(17);
+    for (const prefix of ['v0-', 'v1-fp32-', 'v1-int8', 'v1-experimental.', 'v1-experimental-128', 'v2-', 'v2-contiguous']) expect(layouts.some((name) => name.startsWith(prefix))).toBe(true);
+  });
+  it.each(layouts)('%s: the shared flag that was lost', async (name) => {
+    expect(await mended(changed(name, (bytes, view) => (isV0(name) ? view.setInt32(20, -view.getInt32(20, true), true) : (bytes[36] = 1 - bytes[36]!))))).toEqual(sound(name));
+  });
+  it.each(layouts.filter((name) => !isV0(name) && bytesOf(fixture(`llama2c/valid/${name}`))[36] === 1))('%s: a shared flag of 7', async (name) => {
+    expect(await mended(changed(name, (bytes) => (bytes[36] = 7)))).toEqual(sound(name));
+  });
+  it.each(layouts.filter((name) => !isV0(name)))('%s: padding with something in it', async (name) => {
+    expect(await mended(changed(name, (bytes) => (bytes[100] = 9)))).toEqual(sound(name));
+  });
+  it('takes no tensor for padding where the flag decides the layout: both at once', async () => {
+    expect(await mended(changed('v1-experimental-128.bin', (bytes) => ([bytes[36], bytes[50]] = [0, 3])))).toEqual(sound('v1-experimental-128.bin'));
+  });
+});
+
+describe('repair of torch files', () => {
+  const layer = 'model.layers.0.self_attn.q_proj';
+  const vector = (count: number): readonly Piece[] => [int(count), tuple1];
+  const storage = { int8: [global('torch', 'CharStorage')], f32: [global('torch', 'FloatStorage')] };
+  /** Code [1, 2] of storage 0, scale [1, 1] of storage 1 and, if asked for, migration scale [2] of storage 2. */
+  const entries = (migrated: boolean, legacy: boolean): Piece[] => [
+    unicode(`${layer}.weight`), ...rebuilt({ legacy, key: '0', type: storage.int8, count: 2, size: [int(1), int(2), tuple2], stride: [int(2), int(1), tuple2] }), setItem,
+    ...(migrated ? [unicode(`${layer}.migration_scale`), ...rebuilt({ legacy, key: '2', type: storage.f32, count: 2, size: vector(2), stride: vector(1) }), setItem] : []),
+    unicode(`${layer}.scale`), ...rebuilt({ legacy, key: '1', type: storage.f32, count: 1, size: [int(1), int(1), tuple2], stride: [int(1), int(1), tuple2], location: 'cuda:0' }), setItem,
+  ];
+  const flat = (migrated: boolean, legacy = false): Piece[] => [proto, ...orderedDict, ...entries(migrated, legacy), emptyDict, unicode('_metadata'), ...orderedDict, unicode('model'), emptyDict, unicode('version'), int(2), setItem, setItem, setItem, build, stop];
+  const training = (migrated: boolean): Piece[] => [proto, emptyDict, unicode('model'), emptyDict, ...entries(migrated, false), setItem, unicode('epoch'), int(3), setItem, unicode('optimizer'), emptyDict, unicode('m'), ...rebuilt({ key: '3', count: 4 }), setItem, setItem, stop];
+  const data = { 0: Uint8Array.of(127, 1), 1: f32(0.5), 2: f32(0.5, 2), 3: f32(1, 2, 3, 4) };
+  const zip = (pickle: Piece[], keys: readonly (keyof typeof data)[], more: readonly MemberRecipe[] = []): Uint8Array => archive({ members: [member('data.pkl', assemble(pickle).bytes), ...more, ...keys.map((key) => member(`data/${key}`, data[key])), version] }).bytes;
+  const torch2 = [member('.format_version', '1'), member('.storage_alignment', '64'), member('byteorder', 'little')];
+  function legacyFile(migrated: boolean): Uint8Array {
+    const keys = migrated ? (['0', '2', '1'] as const) : (['0', '1'] as const);
+    const pickles = [magicPickle, versionPickle, systemPickle(true), flat(migrated, true), keysPickle(...keys)].flatMap((pieces) => [...assemble(pieces).bytes]);
+    return Uint8Array.from([...pickles, ...keys.flatMap((key) => [...u64(key === '1' ? 1 : 2), ...data[key]])]);
+  }
+  /** Names, types, shapes and bytes by an independent reading. */
+  function reading(path: string) {
+    const read = readTorch(path, 'kaitai');
+    if (!read.accepted) throw new Error(`${path} is not accepted: ${JSON.stringify(read)}`);
+    return read.tensors.map(({ name, dtype, shape, offset, length }) => ({ name, dtype, shape, bytes: [...bytesOf(path).subarray(offset, offset + length)] }));
+  }
+
+  it.each([
+    ['pth', 'torch 1.13', zip(flat(true), [0, 2, 1]), zip(flat(false), [0, 1])],
+    ['bin', 'torch 1.13', zip(flat(true), [0, 2, 1]), zip(flat(false), [0, 1])],
+    ['pth', 'torch 2', zip(flat(true), [0, 2, 1], torch2), zip(flat(false), [0, 1], torch2)],
+    ['pth', 'a legacy stream', legacyFile(true), legacyFile(false)],
+    ['pt', 'a training checkpoint', zip(training(true), [0, 2, 1, 3]), zip(training(false), [0, 1, 3])],
+  ])('leaves migration scales out of a .%s (%s), and keeps everything else of it', async (extension, kind, given, wanted) => {
+    const name = `${kind.replaceAll(/\W/g, '')}.${extension}`;
+    writeFileSync(at(`scales-${name}`), given);
+    writeFileSync(at(`wanted-${name}`), wanted);
+    const { code, stdout, report } = await repaired(at(`scales-${name}`), `bare-${name}`);
+    expect([code, report.verdict]).toEqual([0, 'valid']);
+    expect(stdout).toContain('1 migration scale left out: they are fused already (SMOOTHQUANT_MIGRATION_SCALES)');
+    const tensors = reading(at(`bare-${name}`));
+    expect(tensors).toEqual(reading(at(`wanted-${name}`)));
+    expect(tensors).toHaveLength(2);
+    const metadata = async (path: string) => {
+      const checkpoint = (await torchCheckpoint.read(memorySource(bytesOf(path)))).checkpoint!;
+      return { ...checkpoint.metadata, serializationId: undefined, devices: checkpoint.tensors.map((one) => (one as TorchTensorInfo).storage.device) };
+    };
+    expect(await metadata(at(`bare-${name}`))).toEqual(await metadata(at(`wanted-${name}`)));
+  });
+  it.each(['crc-local', 'legacy-count', 'legacy-trailing', 'storage-short', 'opcode-dup', 'trailing', 'storage-missing'])('refuses invalid/%s.pth (CLI_NOT_REPAIRABLE), and says why', async (name) => {
+    const { code, stderr } = await weightspec('repair', fixture(`torch-checkpoint/invalid/${name}.pth`), at('refused.pth'));
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/error TORCH_[A-Z_]+: [^]*error CLI_NOT_REPAIRABLE/);
+    expect(readdirSync(folder)).not.toContain('refused.pth');
+  });
+
+  describe('in an index of .bin shards', () => {
+    const shard = 'pytorch_model-00001-of-00001.bin';
+    function write(name: string, totalSize: number, shardBytes: Uint8Array): string {
+      mkdirSync(at(name), { recursive: true });
+      writeFileSync(at(`${name}/${shard}`), shardBytes);
+      writeFileSync(at(`${name}/pytorch_model.bin.index.json`), JSON.stringify({ metadata: { total_size: totalSize }, weight_map: { [`${layer}.weight`]: shard, [`${layer}.scale`]: shard } }, null, 2));
+      return at(`${name}/pytorch_model.bin.index.json`);
+    }
+    it.each([['an archive', zip(flat(false), [0, 1])], ['a legacy stream', legacyFile(false)]])('counts total_size anew: %s', async (kind, bytes) => {
+      const source = write(`bin-total-${kind.length}`, 7, bytes);
+      const { report, bytes: written } = await repaired(source, `bin-total-${kind.length}/repaired.bin.index.json`);
+      expect(JSON.parse(new TextDecoder().decode(written))).toMatchObject({ metadata: { total_size: 6 } });
+      expect(report.verdict).toBe('valid');
+    });
+    it.each([['an archive', zip(flat(true), [0, 2, 1])], ['a legacy stream', legacyFile(true)]])('adds the migration scale that only the shard has: %s', async (kind, bytes) => {
+      const source = write(`bin-scale-${kind.length}`, 14, bytes);
+      const { report, bytes: written } = await repaired(source, `bin-scale-${kind.length}/repaired.bin.index.json`);
+      expect(JSON.parse(new TextDecoder().decode(written))).toEqual({ metadata: { total_size: 14 }, weight_map: { [`${layer}.weight`]: shard, [`${layer}.scale`]: shard, [`${layer}.migration_scale`]: shard } });
+      expect(report.verdict).toBe('valid');
+    });
   });
 });
 

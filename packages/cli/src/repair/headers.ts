@@ -32,22 +32,21 @@ export function unitFlag({ code, byteRange }: Diagnostic): EditedHeader {
 }
 
 /**
- * The other answer to whether the classifier is shared, for a file whose size is wrong by exactly one classifier: the caller keeps it
+ * The other answers to whether the classifier is shared, for a file whose size is wrong by exactly one classifier: the caller keeps one
  * only if the whole size adds up then.
  */
-export async function otherSharedFlag(source: ByteSource, { code }: Diagnostic, variant: string): Promise<EditedHeader> {
+export async function otherSharedFlags(source: ByteSource, { code }: Diagnostic, variant: string): Promise<readonly EditedHeader[]> {
   const head = await source.read(0, Math.min(source.size, SHARED_OFFSET + 1));
   const view = new DataView(head.buffer, head.byteOffset, head.byteLength);
   if (variant === 'v0') {
-    if (head.length < V0_VOCAB_OFFSET + 4) return none;
+    if (head.length < V0_VOCAB_OFFSET + 4) return [];
     const stored = view.getInt32(V0_VOCAB_OFFSET, true);
     const bytes = new Uint8Array(4);
     new DataView(bytes.buffer).setInt32(0, -stored, true);
-    return { edits: [{ byteRange: [V0_VOCAB_OFFSET, V0_VOCAB_OFFSET + 4], bytes }], changes: [{ code, message: `vocab_size is ${-stored} now, not ${stored}: ${sharedWords(stored < 0)}` }] };
+    return [{ edits: [{ byteRange: [V0_VOCAB_OFFSET, V0_VOCAB_OFFSET + 4], bytes }], changes: [{ code, message: `vocab_size is ${-stored} now, not ${stored}: ${sharedWords(stored < 0)}` }] }];
   }
-  if (head.length <= SHARED_OFFSET) return none;
-  const flag = view.getUint8(SHARED_OFFSET) === 0 ? 1 : 0;
-  return { edits: [{ byteRange: [SHARED_OFFSET, SHARED_OFFSET + 1], bytes: Uint8Array.of(flag) }], changes: [{ code, message: `shared_classifier is ${flag} now: ${sharedWords(flag === 1)}` }] };
+  if (head.length <= SHARED_OFFSET) return [];
+  return [0, 1].filter((flag) => flag !== view.getUint8(SHARED_OFFSET)).map((flag) => ({ edits: [{ byteRange: [SHARED_OFFSET, SHARED_OFFSET + 1], bytes: Uint8Array.of(flag) }], changes: [{ code, message: `shared_classifier is ${flag} now: ${sharedWords(flag === 1)}` }] }));
 }
 
 const sharedWords = (shared: boolean): string => (shared ? 'the file ends where a classifier of its own would begin. If a download was cut exactly there, fetch it again instead' : 'the bytes after the last tensor are exactly a classifier of its own');

@@ -9,7 +9,7 @@ import { canonicalOrder, encodeHeader, writeSafetensors } from '@weightspec/safe
 import type { ShardResolver } from '@weightspec/sharded-index';
 import { writeTorch, type TorchFlavor } from '@weightspec/torch-checkpoint';
 import { editedSource, type Edit } from './edits.js';
-import { otherSharedFlag, scalesText, spacePaddedHeader, unitFlag, zeroedPadding, type Change, type EditedHeader } from './headers.js';
+import { otherSharedFlags, scalesText, spacePaddedHeader, unitFlag, zeroedPadding, type Change, type EditedHeader } from './headers.js';
 import { indexEdits } from './index-file.js';
 
 export interface RepairPlan {
@@ -31,7 +31,8 @@ export interface PlanOptions {
 /** Findings that writing a safetensors file anew answers; whatever else a header says is kept. */
 const answeredByWriting: ReadonlySet<string> = new Set(['SAFETENSORS_UNALIGNED', 'SAFETENSORS_TENSOR_INFO_FORM', 'SAFETENSORS_METADATA_NULL']);
 const headerPadding: ReadonlySet<string> = new Set(['SAFETENSORS_WHITESPACE_BEFORE', 'SAFETENSORS_WHITESPACE_AFTER', 'SAFETENSORS_TRAILING_HEADER_BYTES']);
-const wrongSize: ReadonlySet<string> = new Set(['LLAMA2C_TRUNCATED', 'LLAMA2C_TRAILING_BYTES', 'LLAMA2C_V1_INT8_UNSHARED']);
+const zeroPadding: ReadonlySet<string> = new Set(['LLAMA2C_HEADER_PADDING', 'GGML_QWEN_PADDING']);
+const wrongSize: ReadonlySet<string> = new Set(['LLAMA2C_TRUNCATED', 'LLAMA2C_HEADER_TRUNCATED', 'LLAMA2C_TRAILING_BYTES', 'LLAMA2C_V1_INT8_UNSHARED']);
 
 const hasErrors = ({ summary }: Report): boolean => summary.errors > 0;
 
@@ -51,22 +52,28 @@ export async function planRepair(source: ByteSource, options: PlanOptions): Prom
   };
 }
 
-/** Edits of the header; those that guess are kept only when the file has no error with them. */
+/** Edits of the header. The flag comes first: where it is wrong, the layout may be another one, and what looks like padding may be a tensor. */
 async function editsFor(source: ByteSource, report: Report, { resolve }: PlanOptions, check: (source: ByteSource) => Promise<Report>): Promise<EditedHeader> {
-  const { format, variant, diagnostics } = report;
-  if (format === 'sharded-index') return resolve ? indexEdits(source, resolve) : { edits: [], changes: [] };
-  const parts: EditedHeader[] = [];
+  if (report.format === 'sharded-index') return resolve ? indexEdits(source, resolve) : { edits: [], changes: [] };
+  const flag = await flagEdits(source, report, check);
+  const { diagnostics } = flag.edits.length > 0 ? await check(editedSource(source, flag.edits)) : report;
   const padding = diagnostics.filter(({ code }) => headerPadding.has(code));
-  if (padding.length > 0) parts.push(await spacePaddedHeader(source, await headerLength(source), padding));
-  for (const diagnostic of diagnostics) {
-    if (diagnostic.code === 'LLAMA2C_HEADER_PADDING' || diagnostic.code === 'GGML_QWEN_PADDING') parts.push(zeroedPadding(diagnostic));
-    if (diagnostic.code === 'LLAMA2C_SHARED_FLAG') parts.push(unitFlag(diagnostic));
-  }
-  const sure = joined(parts);
+  return joined([
+    flag,
+    ...(padding.length > 0 ? [await spacePaddedHeader(source, await headerLength(source), padding)] : []),
+    ...diagnostics.filter(({ code }) => zeroPadding.has(code)).map(zeroedPadding),
+  ]);
+}
+
+/** The value of llama2.c's shared flag with which the file has no error: the other one where the size is wrong, 1 where it is neither 0 nor 1. */
+async function flagEdits(source: ByteSource, { diagnostics, variant }: Report, check: (source: ByteSource) => Promise<Report>): Promise<EditedHeader> {
   const sizeFault = diagnostics.find(({ code }) => wrongSize.has(code));
-  if (!sizeFault) return sure;
-  const guessed = joined([...parts, await otherSharedFlag(source, sizeFault, variant ?? '')]);
-  return hasErrors(await check(editedSource(source, guessed.edits))) ? sure : guessed;
+  const oddFlag = diagnostics.find(({ code }) => code === 'LLAMA2C_SHARED_FLAG');
+  const candidates = [...(sizeFault ? await otherSharedFlags(source, sizeFault, variant ?? '') : []), ...(oddFlag ? [unitFlag(oddFlag)] : [])];
+  for (const candidate of candidates) {
+    if (!hasErrors(await check(editedSource(source, candidate.edits)))) return candidate;
+  }
+  return { edits: [], changes: [] };
 }
 
 const joined = (parts: readonly EditedHeader[]): EditedHeader => ({ edits: parts.flatMap(({ edits }): readonly Edit[] => edits), changes: parts.flatMap(({ changes }) => changes) });
@@ -89,7 +96,7 @@ async function rewritingOf(view: ByteSource, report: Report, { formats }: PlanOp
   const fused = report.diagnostics.find(({ code }) => code === 'SMOOTHQUANT_MIGRATION_SCALES');
   const kept = fused ? withoutMigrationScales(checkpoint) : checkpoint;
   const removed = fused ? [{ code: fused.code, message: `${scalesText(checkpoint.tensors.length - kept.tensors.length)} left out: they are fused already` }] : [];
-  return report.format === 'safetensors' ? safetensorsRewriting(view, report, kept, removed) : torchRewriting(report, kept, removed);
+  return report.format === 'safetensors' ? safetensorsRewriting(view, report, kept, removed) : torchRewriting(checkpoint, kept, removed);
 }
 
 async function safetensorsRewriting(view: ByteSource, { diagnostics }: Report, { tensors, metadata: { __metadata__: stored } }: Checkpoint, removed: readonly Change[]): Promise<Rewriting | undefined> {
@@ -106,10 +113,12 @@ async function safetensorsRewriting(view: ByteSource, { diagnostics }: Report, {
   return { changes: [...removed, form], write: (sink) => writeSafetensors(tensors, sink, metadata) };
 }
 
-function torchRewriting({ diagnostics }: Report, { tensors, variant, metadata }: Checkpoint, removed: readonly Change[]): Rewriting | undefined {
-  // Other objects of the checkpoint would be lost.
-  if (removed.length === 0 || diagnostics.some(({ code }) => code === 'TORCH_OTHER_TENSORS')) return undefined;
+/** The whole object without the tensors that are not kept: counters, an optimizer's tensors and what they are wrapped in stay. */
+function torchRewriting(checkpoint: Checkpoint, { tensors }: Checkpoint, removed: readonly Change[]): Rewriting | undefined {
+  if (removed.length === 0) return undefined;
+  const { variant, metadata } = checkpoint;
   const flavor: TorchFlavor = variant === 'legacy' ? 'legacy' : metadata.serializationId === undefined && metadata.byteOrder === undefined ? 'torch-1.13' : 'torch-2';
-  const archiveName = typeof metadata.archiveName === 'string' ? { archiveName: metadata.archiveName } : {};
-  return { changes: removed, write: (sink) => writeTorch(tensors, sink, { flavor, ...archiveName }) };
+  const names = new Set(tensors.map(({ name }) => name));
+  const leaveOut = new Set(checkpoint.tensors.map(({ name }) => name).filter((name) => !names.has(name)));
+  return { changes: removed, write: (sink) => writeTorch(checkpoint, sink, { flavor, leaveOut }) };
 }
