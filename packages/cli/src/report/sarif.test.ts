@@ -1,4 +1,5 @@
 import { readFileSync, readdirSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { Ajv } from 'ajv';
 import type { Log } from 'sarif';
 import { describe, expect, it } from 'vitest';
@@ -41,7 +42,12 @@ const run = closed(['tool', 'results'], {
 });
 const log = closed(['version', 'runs'], { $schema: { type: 'string', format: 'uri' }, version: { const: '2.1.0' }, runs: { type: 'array', items: run } }); // 3.13
 
-const isValid = new Ajv({ allErrors: true, formats: { uri: (text: string) => URL.canParse(text) } }).compile(log);
+const formats = { uri: (text: string) => URL.canParse(text), 'uri-reference': (text: string) => URL.canParse(text, 'https://example.org/'), 'date-time': (text: string) => !Number.isNaN(Date.parse(text)) };
+const isValid = new Ajv({ allErrors: true, formats }).compile(log);
+
+/** The committee's own schema, as Microsoft's matcher carries it. Draft 4, of which it uses nothing that draft 7 reads otherwise but its name. */
+const { $schema, id: _id, ...official } = JSON.parse(readFileSync(createRequire(import.meta.url).resolve('@microsoft/jest-sarif/lib/schemas/sarif-2.1.0-rtm.5.json'), 'utf8')) as { readonly $schema: string; readonly id?: string };
+const keepsOfficial = new Ajv({ allErrors: true, strict: false, unicodeRegExp: false, formats }).compile(official);
 
 /** What is found in every fixture of a folder that breaks a rule. */
 async function findingsOf(folder: string): Promise<Findings> {
@@ -54,11 +60,35 @@ async function findingsOf(folder: string): Promise<Findings> {
   return { version: '1.2.3', files, unchecked: [{ path: 'a b', reason: 'no' }], failed: [{ path: 'c', message: 'no' }, { path: 'd', code: 'IO_DENIED', message: 'no' }] };
 }
 
+describe('the committee’s schema', () => {
+  it('is one that draft 7 reads as it is meant, and refuses what is not SARIF', async () => {
+    expect($schema).toBe('http://json-schema.org/draft-04/schema#');
+    // In draft 4 these two are booleans.
+    expect(JSON.stringify(official)).not.toMatch(/exclusiveM(in|ax)imum/);
+    const sound = JSON.parse(sarifReport(await findingsOf('ggml-qwen'))) as { readonly runs: readonly { readonly results: readonly object[] }[] };
+    const { runs: [first] } = sound;
+    const refused = [{ ...sound, version: '2.0.0' }, { ...sound, runs: [{ ...first, results: [{ ...first!.results[0], level: 'info' }] }] }, { ...sound, runs: [{ ...first, tool: {} }] }, { ...sound, runs: [{ ...first, results: [{ ruleId: 'X' }] }] }];
+    expect(refused.map((each) => keepsOfficial(each))).toEqual([false, false, false, false]);
+    expect(keepsOfficial(sound)).toBe(true);
+  });
+  it('is kept by the reviewed examples of the documentation', () => {
+    const folder = new URL('../../../../docs/examples/', import.meta.url);
+    const reports = readdirSync(folder).filter((name) => name.endsWith('.sarif'));
+    expect(reports.length).toBeGreaterThan(5);
+    for (const name of reports) {
+      keepsOfficial(JSON.parse(readFileSync(new URL(name, folder), 'utf8')));
+      expect([name, keepsOfficial.errors]).toEqual([name, null]);
+    }
+  });
+});
+
 describe('SARIF report', () => {
   it.each(['llama2c', 'safetensors', 'ggml-qwen', 'torch-checkpoint'])('keeps the rules of the standard for every broken fixture of %s', async (folder) => {
     const findings = await findingsOf(folder);
     isValid(JSON.parse(sarifReport(findings)));
     expect(isValid.errors).toBeNull();
+    keepsOfficial(JSON.parse(sarifReport(findings)));
+    expect(keepsOfficial.errors).toBeNull();
     // The compiler compares the log with the standard's types, too.
     const typed: Log = sarifLog(findings);
     const [first] = typed.runs;
