@@ -41,9 +41,9 @@ def read_with_torch(path):
 
 
 class Unpickler(pickle.Unpickler):
-    def __init__(self, file, archive, prefix):
+    def __init__(self, file, bytes_of):
         super().__init__(file)
-        self.archive, self.prefix = archive, prefix
+        self.bytes_of = bytes_of
 
     def find_class(self, module, name):
         if (module, name) == ('collections', 'OrderedDict'):
@@ -55,9 +55,9 @@ class Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError('refused: %s.%s' % (module, name))
 
     def persistent_load(self, pid):
-        kind, storage, key, _device, _count = pid
+        kind, storage, key, _device, count, *_view = pid
         assert kind == 'storage'
-        return storage, self.archive.read('%s/data/%s' % (self.prefix, key))  # zipfile checks the CRC
+        return storage, self.bytes_of(key, count * SIZES[storage][1])
 
 
 def rebuild(stored, offset, shape, stride, _requires_grad, _hooks, *_metadata):
@@ -79,8 +79,31 @@ def read_with_pickle(path):
     with zipfile.ZipFile(path) as archive:
         pickled = next(name for name in archive.namelist() if name.endswith('/data.pkl'))
         with archive.open(pickled) as file:
-            state = Unpickler(file, archive, pickled[:-len('/data.pkl')]).load()
+            prefix = pickled[:-len('/data.pkl')]
+            state = Unpickler(file, lambda key, _: archive.read('%s/data/%s' % (prefix, key))).load()  # zipfile checks the CRC
     return 'python %d.%d zipfile and pickle' % sys.version_info[:2], dict(state)
+
+
+def read_legacy(path):
+    """Five pickles, then a count and the bytes of each storage in the order of the fifth: the object is loaded again when these are known."""
+    lengths = {}
+
+    def note(key, length):
+        lengths[key] = length
+        return bytes(length)
+
+    with open(path, 'rb') as file:
+        assert Unpickler(file, None).load() == 0x1950A86A20F9469CFC6C and Unpickler(file, None).load() == 1001
+        Unpickler(file, None).load()
+        start = file.tell()
+        Unpickler(file, note).load()
+        stored = {}
+        for key in Unpickler(file, None).load():
+            file.read(8)
+            stored[key] = file.read(lengths[key])
+        assert file.read() == b''
+        file.seek(start)
+        return 'python %d.%d pickle' % sys.version_info[:2], dict(Unpickler(file, lambda key, _: stored[key]).load())
 
 
 def read(path):
@@ -89,7 +112,7 @@ def read(path):
     try:
         import torch  # noqa: F401
     except ImportError:
-        return read_with_pickle(path)
+        return read_with_pickle(path) if zipfile.is_zipfile(path) else read_legacy(path)
     return read_with_torch(path)
 
 
