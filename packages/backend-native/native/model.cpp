@@ -512,7 +512,7 @@ Model::Share Model::claim(Left& left, int units) const {
   const int threads = pool_->threads();
   const int remaining = units - left.firstUnit.load(std::memory_order_relaxed);
   if (remaining <= 0) return {units, units};
-  const int least = (units + 8 * threads - 1) / (8 * threads);
+  const int least = (units + 32 * threads - 1) / (32 * threads);
   const int wanted = std::max(least, remaining / (2 * threads));
   const int first = left.firstUnit.fetch_add(wanted, std::memory_order_relaxed);
   return {std::min(first, units), std::min(first + wanted, units)};
