@@ -516,6 +516,24 @@ describe.skipIf(!isThere)('the page', { timeout: 120_000 }, () => {
       await button('Cancel').click();
       await button('Histogram and quantization error').waitFor();
     });
+
+    it('is checked on while the values of a tensor are read, and either ends alone', async () => {
+      await openPage();
+      await choose(path);
+      await title('large.safetensors');
+      const check = page.getByRole('group', { name: 'Reading every byte' });
+      const values = page.getByRole('group', { name: 'Reading its values' });
+      await button('Check every byte').click();
+      await check.waitFor();
+      await tensor('weight').click();
+      await button('Histogram and quantization error').click();
+      await values.getByRole('button', { name: 'Cancel' }).click();
+      await button('Histogram and quantization error').click();
+      await values.waitFor();
+      await check.getByRole('button', { name: 'Cancel' }).click();
+      await button('Check every byte').waitFor();
+      expect(await values.count()).toBe(1);
+    });
   });
 
   describe('an address', () => {

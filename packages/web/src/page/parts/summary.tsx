@@ -57,7 +57,7 @@ export function Summary({ view, onChecked }: { readonly view: View; readonly onC
         {stats.notChecked.length > 0 && <p><b>Not checked:</b> {stats.notChecked.map(forPage).join('; ')}</p>}
         {view.asked.length > 1 && <AskedFor asked={view.asked} />}
       </div>
-      {deep.progress !== undefined && <Progress label="Reading every byte" value={deep.progress} onCancel={() => void inspector.cancel()} />}
+      {deep.progress !== undefined && <Progress label="Reading every byte" value={deep.progress} onCancel={() => void inspector.cancel('checkDeep')} />}
       {deep.fault && <FaultMessage fault={deep.fault} title="The check could not go on" />}
       <div class="actions">
         {deep.progress === undefined && stats.tensorCount > 0 && !stats.limits.deep && <button type="button" onClick={() => void check()}>Check every byte</button>}

@@ -167,7 +167,7 @@ function Detail({ row, chosen, allBytes, onBytes }: DetailProps) {
     place.current?.scrollIntoView({ block: 'nearest' });
   }, [chosen]);
   // Another tensor ends what goes on for this one.
-  useEffect(() => () => void inspector.cancel(), []);
+  useEffect(() => () => void inspector.cancel('analyse'), []);
   const run = () => start((progress) => inspector.analyse(row.name, proxy(progress)));
   return (
     <div class="detail" ref={place} role="group" aria-labelledby="detail-title">
@@ -179,7 +179,7 @@ function Detail({ row, chosen, allBytes, onBytes }: DetailProps) {
         {row.hasValues && analysis.progress === undefined && !analysis.result && <button type="button" onClick={() => void run()}>Histogram and quantization error</button>}
         {!row.hasValues && <span class="dim">Values of this type are not shown.</span>}
       </div>
-      {analysis.progress !== undefined && <Progress label="Reading its values" value={analysis.progress} onCancel={() => void inspector.cancel()} />}
+      {analysis.progress !== undefined && <Progress label="Reading its values" value={analysis.progress} onCancel={() => void inspector.cancel('analyse')} />}
       {analysis.fault && <FaultMessage fault={analysis.fault} title="The values could not be read" />}
       {analysis.result && <Values analysis={analysis.result} />}
     </div>

@@ -13,7 +13,17 @@ import { remoteFiles } from './remote-source.js';
 let openAddress: OpenAddress = () => Promise.reject(new Error('the network worker is not connected'));
 let current: Opened | undefined;
 let fieldMaps = new Map<ByteSource, Promise<FieldMap>>();
-let controller = new AbortController();
+/** One for each of the tasks that may go on beside each other. */
+const controllers = { checkDeep: new AbortController(), analyse: new AbortController() };
+
+function started(task: keyof typeof controllers): AbortSignal {
+  controllers[task] = new AbortController();
+  return controllers[task].signal;
+}
+
+function cancel(task: keyof typeof controllers): void {
+  controllers[task].abort(new Error('cancelled'));
+}
 
 function opened(): Opened {
   if (!current) throw new Error('nothing is open');
@@ -51,6 +61,8 @@ const inspector: Inspector = {
     openAddress = remoteFiles(port);
   },
   async open(item, onAsk) {
+    cancel('checkDeep');
+    cancel('analyse');
     await current?.close();
     current = undefined;
     fieldMaps = new Map();
@@ -66,8 +78,7 @@ const inspector: Inspector = {
     };
   },
   async checkDeep(progress) {
-    controller = new AbortController();
-    return withCodes(await opened().report({ deep: true, signal: controller.signal, progress: nowAndThen(progress) }));
+    return withCodes(await opened().report({ deep: true, signal: started('checkDeep'), progress: nowAndThen(progress) }));
   },
   async window(file, offset, length) {
     const source = opened().sources.get(file);
@@ -80,13 +91,10 @@ const inspector: Inspector = {
   analyse(tensor, progress) {
     const { checkpoint } = opened();
     if (!checkpoint) throw new RangeError('there are no tensors');
-    controller = new AbortController();
     const report = nowAndThen((done) => progress(done));
-    return analyse(valuesOf(checkpoint, tensor), { signal: controller.signal, progress: (done) => report(done, 1) });
+    return analyse(valuesOf(checkpoint, tensor), { signal: started('analyse'), progress: (done) => report(done, 1) });
   },
-  cancel() {
-    controller.abort(new Error('cancelled'));
-  },
+  cancel,
 };
 
 expose(withFaults(inspector));

@@ -60,8 +60,8 @@ export interface Inspector {
   checkDeep(progress: (doneBytes: number, totalBytes: number) => void): Promise<Checked>;
   window(file: string, offset: number, length: number): Promise<BytesWindow>;
   analyse(tensor: string, progress: (done: number) => void): Promise<Analysis>;
-  /** Ends what checkDeep or analyse is doing; they reject. */
-  cancel(): void;
+  /** Ends it; it rejects. */
+  cancel(task: 'checkDeep' | 'analyse'): void;
 }
 
 export type BackendId = 'webgpu' | 'wasm' | 'reference';
