@@ -4,7 +4,7 @@ import { dtype, type Checkpoint, type TensorInfo } from '@weightspec/core';
 import { open } from '@weightspec/formats';
 import { memorySource } from '@weightspec/io';
 import { describe, expect, it } from 'vitest';
-import { analyse, hasValues, valuesOf } from './analysis.js';
+import { analyse, valuesOf, valuesShown } from './analysis.js';
 
 function f32(values: Float32Array, shape: readonly number[]): TensorInfo {
   const source = memorySource(new Uint8Array(values.buffer.slice(0)), 'values');
@@ -75,12 +75,12 @@ describe('the values behind a tensor of a checkpoint', () => {
     const [entry] = checkpoint.packed!;
     const codes = checkpoint.tensors.find(({ name }) => name === entry!.parts.values)!;
     const scales = checkpoint.tensors.find(({ name }) => name === entry!.parts.scales)!;
-    expect(hasValues(checkpoint, codes)).toBe(true);
+    expect(valuesShown(checkpoint)(codes)).toBe(true);
     const values = valuesOf(checkpoint, codes.name);
     const bytes = await values.location.source.read(values.location.offset, 4 * entry!.groupSize!);
     const [code] = new Int8Array(await codes.location.source.read(codes.location.offset, 1));
     const scale = new DataView((await scales.location.source.read(scales.location.offset, 4)).buffer).getFloat32(0, true);
     expect(new DataView(bytes.buffer, bytes.byteOffset).getFloat32(0, true)).toBe(Math.fround(code! * scale));
-    expect(hasValues({ ...checkpoint, packed: [] }, codes)).toBe(false);
+    expect(valuesShown({ ...checkpoint, packed: [] })(codes)).toBe(false);
   });
 });

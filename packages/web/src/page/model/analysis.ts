@@ -153,8 +153,9 @@ function fill(histogram: number[], values: Float32Array, min: number, max: numbe
   }
 }
 
-/** Whether values of this type can be shown: it has a codec, or is packed with scales. */
-export function hasValues(checkpoint: Checkpoint, tensor: TensorInfo): boolean {
-  if (dtypes.has(tensor.dtype.name) && Object.hasOwn(codecs, tensor.dtype.name.toLowerCase())) return true;
-  return [...(checkpoint.packed ?? []), ...lmdeployInt8Weights(checkpoint.tensors)].some(({ parts }) => parts.values === tensor.name);
+/** Whether values of a tensor can be shown: its type has a codec, or it is packed with scales. */
+export function valuesShown(checkpoint: Checkpoint): (tensor: TensorInfo) => boolean {
+  // Once for all: there may be a hundred thousand.
+  const packed = new Set([...(checkpoint.packed ?? []), ...lmdeployInt8Weights(checkpoint.tensors)].map(({ parts }) => parts.values));
+  return ({ name, dtype: { name: type } }) => (dtypes.has(type) && Object.hasOwn(codecs, type.toLowerCase())) || packed.has(name);
 }

@@ -3,7 +3,7 @@ import { expose, transfer } from 'comlink';
 import { elementCount, type ByteSource, type Checkpoint } from '@weightspec/core';
 import { codeFamilies, fieldMap, type FieldMap, type OpenAddress, type Report } from '@weightspec/formats';
 import { smoothquantCodes } from '@weightspec/smoothquant';
-import { analyse, hasValues, valuesOf } from '../model/analysis.js';
+import { analyse, valuesOf, valuesShown } from '../model/analysis.js';
 import { openItem, type Opened } from '../model/opened.js';
 import { withFaults } from './faults.js';
 import { nowAndThen } from './now-and-then.js';
@@ -44,8 +44,9 @@ function withCodes(report: Report): Checked {
   return { report, codes: Object.fromEntries(found.flatMap((code) => (allCodes.has(code) ? [[code, allCodes.get(code)!]] : []))) };
 }
 
-const tensorRows = (checkpoint: Checkpoint): TensorRow[] =>
-  checkpoint.tensors.map((tensor) => ({
+function tensorRows(checkpoint: Checkpoint): TensorRow[] {
+  const hasValues = valuesShown(checkpoint);
+  return checkpoint.tensors.map((tensor) => ({
     name: tensor.name,
     dtype: tensor.dtype.name,
     shape: tensor.shape,
@@ -53,8 +54,9 @@ const tensorRows = (checkpoint: Checkpoint): TensorRow[] =>
     byteLength: tensor.location.length,
     byteOffset: tensor.location.offset,
     file: tensor.location.source.name,
-    hasValues: hasValues(checkpoint, tensor),
+    hasValues: hasValues(tensor),
   }));
+}
 
 const inspector: Inspector = {
   connectNetwork(port) {
