@@ -1,4 +1,4 @@
-/** All 10,000 sums of the model that adds, against the accuracies that its training measured with other software. */
+/** All 10,000 sums of the model that adds, against the accuracies that its training measured with other software; and some sums on WebGPU in every format. */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Backend, Checkpoint } from '@weightspec/core';
@@ -8,8 +8,10 @@ import { BackendError, referenceBackend } from '@weightspec/kernels';
 import { llama2c } from '@weightspec/llama2c';
 import { planConversion, runConversion } from '@weightspec/convert';
 import { safetensors } from '@weightspec/safetensors';
-import { expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { additionPieces, sumOf } from '../golden/addition.js';
+import { variants, wrongSums } from '../train/addition-variants.js';
+import { webGpuOr } from './swiftshader.js';
 
 const bytesOf = (name: string): Buffer => readFileSync(fileURLToPath(new URL(`../../fixtures/golden/addition/${name}`, import.meta.url)));
 const { accuracy } = JSON.parse(bytesOf('manifest.json').toString()) as { accuracy: Record<string, { rightOfAll: number }> };
@@ -59,3 +61,18 @@ it.each([['f32', trained, { beside }], ['int8, group size 64', asInt8, {}]] as c
   expect(Math.abs(right - accuracy[storage]!.rightOfAll)).toBeLessThanOrEqual(5);
   expect(right).toBeGreaterThan(9900);
 }, 400_000);
+
+const webGpu = await webGpuOr();
+/** SwiftShader takes about a tenth of a second a token. */
+const SUMS = 4;
+
+describe.skipIf(typeof webGpu === 'string')('on WebGPU', () => {
+  if (typeof webGpu === 'string') return;
+  afterAll(() => webGpu.close());
+  it.each(variants)(`$name: the first ${SUMS} sums are right`, async ({ open }) => {
+    const { checkpoint, beside: config } = await open();
+    const model = await loadModel(checkpoint, { backend: webGpu, ...(config ? { beside: config } : {}) });
+    expect(await wrongSums(model, SUMS)).toEqual([]);
+    await model.dispose();
+  });
+});

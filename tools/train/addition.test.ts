@@ -2,134 +2,20 @@
  * The model that adds must keep adding in every format, element type and backend: its sums are the proof that each tensor is in its
  * place. Expected answers are arithmetic itself, and logits that float64 mathematics apart from packages/ gave (fixtures/golden/addition).
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { dtype, elementCount, findTensor, readTensor, type Backend, type ByteSource, type Checkpoint, type Format, type TensorInfo } from '@weightspec/core';
-import { planConversion, runConversion, type ConversionOutputs, type ConvertInput, type ConvertOptions, type Target } from '@weightspec/convert';
-import { generate, loadModel, logits, type LoadedModel } from '@weightspec/engine';
-import { ggmlQwen } from '@weightspec/ggml-qwen';
-import { memorySink, memorySource, type MemorySink } from '@weightspec/io';
+import { elementCount, findTensor, readTensor, type Backend, type Checkpoint, type TensorInfo } from '@weightspec/core';
+import { planConversion, type ConvertInput } from '@weightspec/convert';
+import { loadModel, logits, type LoadedModel } from '@weightspec/engine';
+import { memorySource } from '@weightspec/io';
 import { BackendError, referenceBackend } from '@weightspec/kernels';
-import { llama2c, readTokenizerBin, writeLlama2c } from '@weightspec/llama2c';
+import { llama2c, readTokenizerBin } from '@weightspec/llama2c';
 import { permuteRopeRows } from '@weightspec/models';
-import { safetensors } from '@weightspec/safetensors';
 import { createScoreBpeTokenizer } from '@weightspec/tokenizers';
-import { torchCheckpoint } from '@weightspec/torch-checkpoint';
 import { describe, expect, it } from 'vitest';
 import { additionConfig, additionPieces, answer, isRight, readAdditionWeights, sampleSums } from '../golden/addition.js';
 import { faults, type Fault } from '../golden/faults.js';
-import { goldenFolder } from '../golden/generate.js';
+import { bytesOf, converted, parsed, prompts, reopened, tensorOf, tokenIds, trained, variants, withTensors, wrongSums } from './addition-variants.js';
 
-const folder = join(goldenFolder, 'addition');
-const bytesOf = (name: string): Uint8Array => new Uint8Array(readFileSync(join(folder, name)));
-const parsed = (name: string): unknown => JSON.parse(readFileSync(join(folder, name), 'utf8'));
-
-interface Expected {
-  readonly prompts: readonly { readonly prompt: string; readonly tokens: readonly number[]; readonly greedyIds: readonly number[]; readonly text: string; readonly firstLogitsRow?: number }[];
-}
-const { prompts } = parsed('expected.json') as Expected;
 const { accuracy, tolerance } = parsed('manifest.json') as { accuracy: Record<string, { rightOfAll: number; pairs: number; rightOfHeldOut: number; heldOutPairs: number }>; tolerance: { absolute: number } };
-const config = parsed('config.json') as Record<string, unknown>;
-
-async function read(format: Format, source: ByteSource): Promise<Checkpoint> {
-  const { checkpoint, diagnostics } = await format.read(source);
-  if (!checkpoint) throw new Error(diagnostics.map(({ code, message }) => `${code}: ${message}`).join('; '));
-  return checkpoint;
-}
-const trained = async (): Promise<ConvertInput> => ({ checkpoint: await read(safetensors, memorySource(bytesOf('model.safetensors'), 'model.safetensors')), beside: { config } });
-
-/** Sums of the sample that `model` gets wrong, as it says them. */
-async function wrongSums(model: LoadedModel): Promise<string[]> {
-  const vocabulary = additionPieces().map(({ text }) => text);
-  const wrong: string[] = [];
-  for (const { prompt, tokens, greedyIds } of prompts) {
-    const ids: number[] = [];
-    for await (const { id } of generate(model, { promptTokens: tokens, maxNewTokens: greedyIds.length })) ids.push(id);
-    if (ids.join() !== greedyIds.join()) wrong.push(prompt + ids.map((id) => (id === 1 ? '' : vocabulary[id])).join(''));
-  }
-  return wrong;
-}
-
-async function converted(input: ConvertInput, target: Target, options: ConvertOptions): Promise<ReadonlyMap<string, Uint8Array>> {
-  const plan = await planConversion(input, target, options);
-  const sinks = new Map<string, MemorySink>();
-  const outputs: ConversionOutputs = {
-    async open({ name }) {
-      const sink = memorySink();
-      sinks.set(name, sink);
-      return sink;
-    },
-    commit: async () => undefined,
-    abort: async () => undefined,
-  };
-  expect(plan.diagnostics.filter(({ severity }) => severity === 'error')).toEqual([]);
-  await runConversion(plan, outputs);
-  return new Map([...sinks].map(([name, sink]) => [name, sink.bytes()]));
-}
-
-/** The conversion's file of weights, opened again as if from disk. */
-async function reopened(files: ReadonlyMap<string, Uint8Array>, format: Format): Promise<ConvertInput> {
-  const [name, bytes] = [...files].find(([file]) => !file.endsWith('.json'))!;
-  const beside = files.has('config.json') ? { config: JSON.parse(Buffer.from(files.get('config.json')!).toString('utf8')) as unknown } : undefined;
-  return { checkpoint: await read(format, memorySource(bytes, name)), ...(beside ? { beside } : {}) };
-}
-
-/** A tensor of the test's own. */
-const tensorOf = ({ dtype: type }: TensorInfo, name: string, shape: readonly number[], bytes: Uint8Array): TensorInfo => ({ name, dtype: type, shape, location: { source: memorySource(bytes, name), offset: 0, length: bytes.length } });
-
-/** `input` with some tensors' bytes changed; those for which `change` gives nothing stay. */
-async function withTensors({ checkpoint, beside }: ConvertInput, change: (tensor: TensorInfo) => Promise<TensorInfo> | undefined): Promise<ConvertInput> {
-  return { checkpoint: { ...checkpoint, tensors: await Promise.all(checkpoint.tensors.map(async (tensor) => (await change(tensor)) ?? tensor)) }, ...(beside ? { beside } : {}) };
-}
-
-/**
- * The same function without grouped queries, which Qwen 1 and qwen.cpp do not have: the rows of each kv head stand there once for
- * every query head that reads them.
- */
-async function withoutGroups(): Promise<ConvertInput> {
-  const headDim = additionConfig.dim / additionConfig.heads;
-  const { checkpoint } = await withTensors(await trained(), (tensor) => {
-    if (!/\.[kv]_proj\./.test(tensor.name)) return undefined;
-    return (async () => {
-      const bytes = await readTensor(tensor);
-      const headBytes = bytes.length / additionConfig.kvHeads;
-      const heads = Array.from({ length: additionConfig.heads }, (_, head) => bytes.subarray(Math.floor((head * additionConfig.kvHeads) / additionConfig.heads) * headBytes).subarray(0, headBytes));
-      return tensorOf(tensor, tensor.name, [additionConfig.heads * headDim, tensor.shape[1]!], new Uint8Array(Buffer.concat(heads)));
-    })();
-  });
-  return { checkpoint, beside: { config: { ...config, num_key_value_heads: additionConfig.heads } } };
-}
-
-interface Variant {
-  readonly name: string;
-  readonly open: () => Promise<ConvertInput>;
-}
-
-const through = (name: string, format: Format, target: Target, options: ConvertOptions = {}, input = trained): Variant => ({ name, open: async () => reopened(await converted(await input(), target, options), format) });
-const tokenIds = { eos: 1, pad: 1, imStart: 2, imEnd: 2 };
-
-const variants: readonly Variant[] = [
-  { name: 'as it was trained', open: trained },
-  through('llama2.c v0', llama2c, 'llama2c-v0'),
-  through('llama2.c v1-fp32', llama2c, 'llama2c-v1-fp32'),
-  through('llama2.c v1-int8, groups of 64', llama2c, 'llama2c-v1-int8', { groupSize: 64 }),
-  through('llama2.c v2, groups of 64', llama2c, 'llama2c-v2', { groupSize: 64 }),
-  through('llama2.c v2, groups of 32', llama2c, 'llama2c-v2', { groupSize: 32 }),
-  ...(['v2-contiguous', 'v1-experimental'] as const).map((variant): Variant => ({
-    name: `llama2.c ${variant}`,
-    open: async () => {
-      const { checkpoint } = await reopened(await converted(await trained(), 'llama2c-v1-fp32', {}), llama2c);
-      const sink = memorySink();
-      await writeLlama2c(checkpoint, sink, { variant, groupSize: 64 });
-      return { checkpoint: await read(llama2c, memorySource(sink.bytes(), variant)) };
-    },
-  })),
-  ...['F16', 'BF16'].map((type) => through(`safetensors ${type}`, safetensors, 'safetensors', { dtype: dtype(type) })),
-  through('safetensors under Meta’s names', safetensors, 'safetensors', { names: 'meta' }),
-  ...['F32', 'F16', 'BF16'].map((type) => through(`PyTorch ${type}`, torchCheckpoint, 'torch', { dtype: dtype(type) })),
-  // eps is 1e-6 in qwen.cpp and 1e-5 in this model: a loss that the sums do not feel.
-  ...['F32', 'F16', 'Q4_0', 'Q4_1', 'Q5_0', 'Q5_1', 'Q8_0'].map((type) => through(`qwen.cpp ${type}, kv heads repeated`, ggmlQwen, 'ggml-qwen', { dtype: dtype(type), tokenIds, allowLoss: true }, withoutGroups)),
-];
 
 interface Present {
   readonly id: string;
