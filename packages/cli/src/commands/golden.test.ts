@@ -4,8 +4,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { Backend, Op, Program } from '@weightspec/core';
-import { referenceBackend } from '@weightspec/kernels';
+import type { Backend } from '@weightspec/core';
+import { BackendError, referenceBackend } from '@weightspec/kernels';
+import { opFaults, withOpFault } from '../../../engine/src/testing/op-faults.js';
 import { main } from '../main.js';
 
 const chosen = vi.hoisted(() => ({ backend: undefined as Backend | undefined }));
@@ -29,18 +30,27 @@ afterEach(() => {
   chosen.backend = undefined;
 });
 
-/** The reference backend with one op of the program changed. */
-function withFault(index: (program: Program) => number, change: (op: Op) => Op): Backend {
-  return {
-    ...referenceBackend,
-    compile: (program, weights, options) => {
-      const at = index(program);
-      expect(change(program.ops[at]!)).not.toEqual(program.ops[at]);
-      return referenceBackend.compile({ ...program, ops: program.ops.map((op, i) => (i === at ? change(op) : op)) }, weights, options);
-    },
-  };
+/** Those besides the reference that open here without a GPU, with their activations in f32. */
+const others: readonly (readonly [string, Backend & { close?(): void | Promise<void> }])[] = await opened([
+  ['native', async () => (await import('@weightspec/backend-native')).openBackend({ threads: 1, activations: 'f32' })],
+  ['wasm', async () => (await import('@weightspec/backend-wasm')).openBackend({ threads: 1 })],
+]);
+afterAll(async () => {
+  for (const [, backend] of others) await backend.close?.();
+});
+
+async function opened(backends: readonly (readonly [string, () => Promise<Backend>])[]): Promise<(readonly [string, Backend])[]> {
+  const found: (readonly [string, Backend])[] = [];
+  for (const [id, open] of backends) {
+    try {
+      found.push([id, await open()]);
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      console.log(`skipped: faults on the ${id} backend: ${error.message}`);
+    }
+  }
+  return found;
 }
-const opIn = (op: Op['op'], layer: number | undefined, nth = 0) => ({ ops }: Program): number => ops.flatMap((one, i) => (one.op === op && one.layer === layer ? [i] : []))[nth]!;
 
 describe('logits --golden', () => {
   it.each([['llama-tiny', 'v0.bin', 33], ['llama-tiny', 'model.safetensors', 33], ['llama-tiny', 'consolidated.00.pth', 33], ['qwen1-tiny', 'f16.bin', 33], ['qwen2-tiny', 'model.safetensors.index.json', 33], ['qwen2-tiny', 'pytorch_model.bin', 33]] as const)('%s/%s gives its logits, ids and activations', async (folder, file, count) => {
@@ -56,26 +66,23 @@ describe('logits --golden', () => {
     expect({ code, lines: stdout.split('\n').length }).toEqual({ code: 0, lines: 3 });
   });
 
-  /** Changed op → how it is named: op, layer, activation. */
-  const faults: readonly (readonly [string, (program: Program) => number, (op: Op) => Op, RegExp])[] = [
-    ['embed', opIn('embed', undefined), (op) => (op.op === 'embed' ? { ...op, weight: 'output.weight' } : op), /^embed departs: op 0 \(embed\), /m],
-    ['rmsnorm', opIn('rmsnorm', 1, 1), (op) => (op.op === 'rmsnorm' ? { ...op, eps: 0.01 } : op), /^l1\.ffn_in departs: op \d+ \(rmsnorm\) of layer 1, .* l1\.resid_mid still agrees$/m],
-    ['matmul', opIn('matmul', 1, 4), (op) => (op.op === 'matmul' ? { ...op, weight: 'layers.1.feed_forward.w3.weight' } : op), /^l1\.gate departs: op \d+ \(matmul\) of layer 1, .* l1\.ffn_in still agrees$/m],
-    ['rope', opIn('rope', 0, 1), (op) => (op.op === 'rope' ? { ...op, style: 'halves' } : op), /^l0\.k_rope departs: op \d+ \(rope\) of layer 0, .* l0\.q_rope still agrees$/m],
-    ['attention', opIn('attention', 0), (op) => (op.op === 'attention' ? { ...op, v: op.k } : op), /^l0\.attn_ctx departs: op \d+ \(attention\) of layer 0, .* l0\.k_rope still agrees$/m],
-    ['swiglu', opIn('swiglu', 1), (op) => (op.op === 'swiglu' ? { ...op, gate: op.up, up: op.gate } : op), /^l1\.ffn_act departs: op \d+ \(swiglu\) of layer 1, .* l1\.up still agrees$/m],
-    ['add', opIn('add', 0), (op) => (op.op === 'add' ? { ...op, b: op.a } : op), /^l0\.resid_mid departs: op \d+ \(add\) of layer 0, .* l0\.attn_out still agrees$/m],
-  ];
-  it.each(faults)('--trace names %s when it alone is wrong', async (_, index, change, line) => {
-    chosen.backend = withFault(index, change);
-    const { code, stdout } = await held('llama-tiny', 'v0.bin', '--trace');
-    expect(stdout).toContain('DEPARTS');
-    expect(stdout).toMatch(line);
-    expect(code).toBe(1);
+  it('has a fault for every op that a model of ours is made of', async () => {
+    const used = new Set<string>();
+    chosen.backend = { ...referenceBackend, compile: (program, weights, options) => (program.ops.forEach(({ op }) => used.add(op)), referenceBackend.compile(program, weights, options)) };
+    for (const [folder, file] of [['llama-tiny', 'v0.bin'], ['qwen1-tiny', 'f16.bin'], ['qwen2-tiny', 'pytorch_model.bin']] as const) await held(folder, file);
+    expect(opFaults.map(({ op }) => op).toSorted()).toEqual([...used].toSorted());
+  });
+  describe.each([['reference', referenceBackend], ...others] as const)('on the %s backend', (_, backend) => {
+    it.each(opFaults)('--trace names $op when it alone is wrong', async (fault) => {
+      chosen.backend = withOpFault(backend, fault);
+      const { code, stdout } = await held('llama-tiny', 'v0.bin', '--trace');
+      expect(stdout).toContain('DEPARTS');
+      expect(stdout).toMatch(fault.named);
+      expect(code).toBe(1);
+    });
   });
   it('says that --trace would help, where it is left out', async () => {
-    const [, index, change] = faults[3]!;
-    chosen.backend = withFault(index, change);
+    chosen.backend = withOpFault(referenceBackend, opFaults[3]!);
     const { code, stdout } = await held('llama-tiny', 'v0.bin');
     expect(stdout.endsWith('add --trace to find the first operation that departs\n')).toBe(true);
     expect(code).toBe(1);
