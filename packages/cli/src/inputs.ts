@@ -2,6 +2,7 @@ import { readdir, stat } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { ByteSource } from '@weightspec/core';
 import { chooseModel, fileAddress, isModelFolder, namesFolder, open, openFolder, type FolderFile, type OpenResult } from '@weightspec/formats';
+import { IoError } from '@weightspec/io';
 import { openSource, spooledSource } from '@weightspec/io/node';
 import type { BesideModel } from '@weightspec/models';
 import { CliError } from './codes.js';
@@ -77,7 +78,13 @@ export interface OpenTargetOptions {
 /** Opens a path, a URL, or what comes on standard input, which is stored on disk meanwhile. Throws IoError. */
 export async function openTarget(target: string, { download = false, stdin }: OpenTargetOptions = {}): Promise<ByteSource & { close(): Promise<void> }> {
   if (isStdin(target) && stdin) return spooledSource('stdin', stdin());
-  return openSource(isUrl(target) ? fileAddress(target) : target, download ? { download: (name, chunks) => spooledSource(name, chunks) } : {});
+  try {
+    return await openSource(isUrl(target) ? fileAddress(target) : target, download ? { download: (name, chunks) => spooledSource(name, chunks) } : {});
+  } catch (error) {
+    const missing = error instanceof IoError && error.code === 'IO_NOT_FOUND' && !isUrl(target);
+    if (missing && (await import('tinyglobby')).isDynamicPattern(target)) throw new IoError('IO_NOT_FOUND', `${target}: no file has this name, and none fits it as a pattern`, { cause: error });
+    throw error;
+  }
 }
 
 /** Formats of files that go with a model and never are one. */

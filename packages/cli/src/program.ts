@@ -98,6 +98,7 @@ export async function runProgram(argv: readonly string[], terminal: Terminal): P
       getErrHasColors: () => wantsColor(terminal.stderr, terminal.env),
     })
     .showSuggestionAfterError()
+    .showHelpAfterError('(--help says what there is)')
     .addHelpText('after', footer);
 
   program

@@ -262,7 +262,7 @@ describe('the deep check', () => {
     const progress: number[] = [];
     const { diagnostics, checked } = await safetensors.validate(checkpoint!, { deep: true, progress: (done, total) => progress.push(done / total) });
     expect(diagnostics).toEqual([]);
-    expect(checked.join()).toContain('every byte of 1 tensors');
+    expect(checked.join()).toContain('every byte of 1 tensor');
     expect(reads.reduce((sum, length) => sum + length, 0)).toBe(size);
     expect(Math.max(...reads)).toBeLessThanOrEqual(2 << 20);
     expect(progress.at(-1)).toBe(1);

@@ -7,11 +7,12 @@ import { headerFindings, type HeaderFindings } from './header.js';
 
 /** Zeros at the end of a tensor that is not zero elsewhere: fewer are common, as many are an interrupted copy. */
 const LEAST_ZERO_TAIL_BYTES = 1 << 20;
+const counted = (tensors: number): string => `${tensors} ${tensors === 1 ? 'tensor' : 'tensors'}`;
 const isInteger = ({ dtype }: TensorInfo): boolean => /^([IU]\d+|BOOL)$/.test(dtype.name);
 
 export async function validate(checkpoint: Checkpoint, options: ValidateOptions = {}): Promise<ValidateResult> {
   const { tensors } = checkpoint;
-  const checked = ['header grammar', `dtype, shape, offsets and bounds of ${tensors.length} tensors`];
+  const checked = ['header grammar', `dtype, shape, offsets and bounds of ${counted(tensors.length)}`];
   const meaning = 'whether names and shapes make up a model: that needs its config.json';
   if (!options.deep) return { diagnostics: [], checked, notChecked: ['tensor values (NaN, infinities, zeroed tails): use --deep', meaning] };
 
@@ -28,10 +29,10 @@ export async function validate(checkpoint: Checkpoint, options: ValidateOptions 
   if (zeros.length > 0) {
     const { name, location } = zeros[0]!.tensor;
     const shown = zeros.slice(0, 3).map(({ tensor }) => quoted(tensor.name)).join(', ');
-    diagnostics.push(safetensorsDiagnostic('SAFETENSORS_ALL_ZERO_TENSORS', location.source.name, { byteRange: [location.offset, location.offset + location.length], pointer: tensorPointer(name), message: `${zeros.length} of ${tensors.length} tensors hold only zeros: ${shown}${zeros.length > 3 ? ', …' : ''}` }));
+    diagnostics.push(safetensorsDiagnostic('SAFETENSORS_ALL_ZERO_TENSORS', location.source.name, { byteRange: [location.offset, location.offset + location.length], pointer: tensorPointer(name), message: `${zeros.length} of ${counted(tensors.length)} ${zeros.length === 1 ? 'holds' : 'hold'} only zeros: ${shown}${zeros.length > 3 ? ', …' : ''}` }));
   }
   const skipped = report.unknownTypes.length > 0 ? [`NaN and infinities in values of ${report.unknownTypes.join(', ')}`] : [];
-  return { diagnostics, checked: [...checked, `every byte of ${tensors.length} tensors`], notChecked: [...skipped, meaning] };
+  return { diagnostics, checked: [...checked, `every byte of ${counted(tensors.length)}`], notChecked: [...skipped, meaning] };
 }
 
 /**

@@ -8,7 +8,8 @@ import { sharedData } from '@weightspec/oracles';
 import { main } from '../main.js';
 import type { Terminal } from '../terminal.js';
 import { allCodeFamilies } from './all-codes.js';
-import { editDistance, explain, nearest, wrapped } from './explain.js';
+import { wrapped } from '../report/wrap.js';
+import { editDistance, explain, nearest } from './explain.js';
 
 interface Run {
   readonly code: number;

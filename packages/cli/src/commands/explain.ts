@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import pc from 'picocolors';
 import { CliError } from '../codes.js';
 import { clauseText } from '../report/clauses.js';
+import { widthOf, wrapped } from '../report/wrap.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
 import { allCodeFamilies } from './all-codes.js';
 
@@ -18,8 +19,7 @@ export async function explain(asked: string, { stdout, env }: Terminal): Promise
   const { severity, clause, rationale, hint } = entry;
   const c = pc.createColors(wantsColor(stdout, env));
   const paint = { error: c.red, warning: c.yellow, info: c.cyan }[severity];
-  // Into a pipe goes one line a fact, for grep; a terminal would break them in the middle of a word.
-  const width = stdout.isTTY === true ? Math.min(stdout.columns ?? 80, 110) - INDENT : Infinity;
+  const width = widthOf(stdout, 110) - INDENT;
   const row = (label: string, text: string) => wrapped(text, width).map((line, i) => `  ${c.dim((i === 0 ? label : '').padEnd(INDENT - 2))}${line}\n`).join('');
   const wording = clauseText(clause);
   stdout.write(`${c.bold(code)}: ${entry.summary}\n`);
@@ -38,21 +38,6 @@ export async function explain(asked: string, { stdout, env }: Terminal): Promise
 
 /** Columns of the labels. */
 const INDENT = 14;
-
-/** `text` in lines of at most `width` columns, cut at spaces; a longer word has a line of its own. */
-export function wrapped(text: string, width: number): readonly string[] {
-  const lines: string[] = [];
-  let line = '';
-  for (const word of text.split(' ')) {
-    if (line !== '' && line.length + 1 + word.length > width) {
-      lines.push(line);
-      line = word;
-    } else {
-      line = line === '' ? word : `${line} ${word}`;
-    }
-  }
-  return [...lines, line];
-}
 
 /** As tools/docs/render-examples.ts writes it from the fixtures. */
 interface CodeExample {

@@ -9,6 +9,7 @@ import { planRepair, type RepairPlan } from '../repair/plan.js';
 import { withFrames } from '../report/checked-file.js';
 import { visible } from '../report/escape.js';
 import { textReporter } from '../report/text.js';
+import { widthOf } from '../report/wrap.js';
 import { smoothQuantCheck } from '../smoothquant-check.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
 import { writeWholeFile } from '../whole-file.js';
@@ -53,7 +54,7 @@ async function report(path: string, { stdout, env }: Terminal): Promise<number> 
   const beside = isIndexFile(path) ? formatsBeside(path) : undefined;
   try {
     const checked = await withFrames(await validateSource(source, { formats: beside?.formats ?? formats }), source);
-    stdout.write(textReporter(wantsColor(stdout, env)).file(checked));
+    stdout.write(textReporter(wantsColor(stdout, env), false, widthOf(stdout, 160)).file(checked));
     return checked.report.summary.errors > 0 ? EXIT.invalid : EXIT.ok;
   } finally {
     await source.close();

@@ -6,6 +6,7 @@ import { inputsOf, type Input } from '../inputs.js';
 import type { CheckedFile, FailedFile, Findings, UncheckedFile } from '../report/checked-file.js';
 import { visible } from '../report/escape.js';
 import { textReporter } from '../report/text.js';
+import { widthOf } from '../report/wrap.js';
 import { EXIT, wantsColor, type Terminal } from '../terminal.js';
 import { version } from '../version.js';
 import { writeWholeFile } from '../whole-file.js';
@@ -36,7 +37,7 @@ export async function validate(targets: readonly string[], options: ValidateComm
   const files: CheckedFile[] = [];
   const unchecked: UncheckedFile[] = [];
   const failed: FailedFile[] = [];
-  const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env), quiet) : undefined;
+  const reporter = options.format === 'text' ? textReporter(wantsColor(terminal.stdout, terminal.env), quiet, widthOf(terminal.stdout, 160)) : undefined;
 
   const checkers = await openCheckers({ jobs, original }, quiet ? notATerminal(terminal) : terminal);
   try {

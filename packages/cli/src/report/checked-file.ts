@@ -36,6 +36,9 @@ export interface Findings {
 /** Text and HTML show so many findings a file; JSON and SARIF give all that the report kept. */
 export const shownDiagnostics = 20;
 
+/** What a file is, each word once: a format of one variant may call it by its own name. */
+export const formatWords = ({ format, variant }: Report): readonly string[] => [...new Set([format, variant].filter((word) => word !== null))];
+
 /** Reads the frames of `report` while its source is still open. */
 export async function withFrames(report: Report, source: ByteSource): Promise<CheckedFile> {
   const frames = new Map<Diagnostic, Frame>();

@@ -1,5 +1,5 @@
 import type { Diagnostic } from '@weightspec/core';
-import { codeIndex, shownDiagnostics, type CheckedFile, type Findings } from './checked-file.js';
+import { codeIndex, formatWords, shownDiagnostics, type CheckedFile, type Findings } from './checked-file.js';
 import { expectation } from './clauses.js';
 import { html } from './escape.js';
 import { fieldNames, type Frame } from './hexdump.js';
@@ -30,10 +30,10 @@ ${unchecked.length > 0 ? `<h2>Not checked</h2><ul>${unchecked.map(({ path, reaso
 }
 
 function section({ report, frames }: CheckedFile, clauseOf: (code: string) => string | undefined): string {
-  const { path, verdict, format, variant, diagnostics, stats, producer } = report;
+  const { path, verdict, format, diagnostics, stats, producer } = report;
   const shown = diagnostics.slice(0, shownDiagnostics);
   const more = stats.limits.diagnosticsFound - shown.length;
-  const facts = [format ?? 'no known format', variant ?? '', humanBytes(stats.fileSize), stats.tensorCount > 0 ? counted(stats.tensorCount, 'tensor') : ''].filter((fact) => fact !== '');
+  const facts = [...(format === null ? ['no known format'] : formatWords(report)), humanBytes(stats.fileSize), stats.tensorCount > 0 ? counted(stats.tensorCount, 'tensor') : ''].filter((fact) => fact !== '');
   return `<section><h2>${html(path)}: <span class="${verdict}">${verdict}</span></h2><small>${html(facts.join(', '))}</small>
 ${producer && producer.name !== 'unknown' ? `<p>Probably written by ${html(producer.name)}</p>` : ''}
 ${shown.map((diagnostic) => finding(diagnostic, frames.get(diagnostic), clauseOf(diagnostic.code))).join('\n')}

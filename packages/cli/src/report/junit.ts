@@ -3,7 +3,7 @@
  * Jenkins, GitLab and GitHub's reporters read: testsuites, testsuite, testcase, and failure, error or skipped in it.
  */
 import type { Report } from '@weightspec/formats';
-import type { CheckedFile, Findings } from './checked-file.js';
+import { formatWords, type CheckedFile, type Findings } from './checked-file.js';
 import { html } from './escape.js';
 import { textReporter } from './text.js';
 
@@ -21,7 +21,7 @@ function checked(file: CheckedFile, details: string): string {
   const lines = details.trimEnd().split('\n').map(xml).join('\n');
   const first = report.diagnostics.find(({ severity }) => severity === 'error');
   const inside = failed(report) ? `<failure type="${xml(first?.code ?? report.verdict)}" message="${xml(first?.message ?? report.verdict)}">${lines}</failure>` : `<system-out>${lines}</system-out>`;
-  return testCase(report.path, [report.format ?? 'unrecognized', report.variant ?? ''].filter((part) => part !== '').join('.'), inside);
+  return testCase(report.path, (report.format === null ? ['unrecognized'] : formatWords(report)).join('.'), inside);
 }
 
 export function junitReport({ version, files, unchecked, failed: unread }: Findings): string {

@@ -74,6 +74,9 @@ describe('text report', () => {
     const both = quiet.file({ report: report([finding(), finding({ severity: 'warning', code: 'FORMAT_AMBIGUOUS' })], { summary: { errors: 1, warnings: 1, infos: 0 } }), frames: new Map() });
     expect(both).toContain('error FORMAT_GGUF');
     expect(both).not.toMatch(/warning|checked/);
+    const known = { name: 'mine', evidence: [{ message: 'its mark' }] };
+    expect(quiet.file({ report: report([finding()], { producer: known }), frames: new Map() })).not.toContain('mine');
+    expect(plain.file({ report: report([finding()], { producer: known }), frames: new Map() })).toContain('probably written by: mine (its mark)');
     expect(quiet.unchecked({ path: 'x', reason: 'y' }) + quiet.total(findings(warned, warned))).toBe('');
   });
   it('colours only when asked', () => {
@@ -88,7 +91,31 @@ describe('text report', () => {
   it('counts the files by verdict when there are several', () => {
     expect(plain.total(findings(report([])))).toBe('');
     const two = { ...findings(report([]), report([], { verdict: 'valid' })), unchecked: [{ path: 'x', reason: 'y' }] };
-    expect(plain.total(two)).toContain('3 files: 1 valid; 1 invalid; 1 not checked');
+    expect(plain.total(two)).toBe('\n3 files: 1 valid; 1 invalid; 1 not checked\n');
+  });
+  it('counts files that could not be read, and what was found in the others', () => {
+    const sum = report([finding()], { summary: { errors: 2, warnings: 1, infos: 0 } });
+    const all = { ...findings(sum, report([finding()])), failed: [{ path: 'x', message: 'gone' }] };
+    expect(plain.total(all)).toBe('\n3 files: 2 invalid; 1 could not be read\nfound: 3 errors, 1 warning\n');
+    expect(plain.total({ ...findings(sum), failed: [{ path: 'x', message: 'gone' }] })).toContain('2 files: ');
+  });
+  it('names a format of one variant once', () => {
+    const one = report([], { format: 'safetensors', variant: 'safetensors' });
+    expect(textOf(one)).toContain('(safetensors, 1.23 MB');
+    expect(htmlReport(findings(one))).toContain('safetensors, 1.23 MB');
+    expect(textOf(report([]))).toContain('(fake v1, 1.23 MB');
+  });
+  it('cuts facts at words to the width of a terminal, and leaves rows of bytes whole', () => {
+    const bytes = `00000000  ${'00 '.repeat(16)}|................|`;
+    const frame: Frame = { lines: [{ kind: 'bytes', text: bytes }], marked: [] } as unknown as Frame;
+    const long = finding({ message: 'a word '.repeat(30).trim(), hint: 'advice of many words '.repeat(8).trim() });
+    const checked = { report: report([long]), frames: new Map([[long, frame]]) };
+    const [headline = '', ...narrow] = textReporter(false, false, 60).file(checked).split('\n');
+    expect(narrow.filter((line) => line.length > 60)).toEqual([`      ${bytes}`]);
+    expect(narrow.filter((line) => /^ {4}(a|word) /.test(line)).length).toBeGreaterThan(2);
+    // The same words, in the same order.
+    expect([headline, ...narrow].join(' ').replaceAll(/\s+/g, ' ')).toBe(plain.file(checked).split('\n').join(' ').replaceAll(/\s+/g, ' '));
+    expect(textReporter(true, false, 60).file(checked)).toContain(`${escape}[2mhint:`);
   });
 });
 

@@ -1,25 +1,38 @@
 import pc from 'picocolors';
 import type { Diagnostic, Severity, Verdict } from '@weightspec/core';
 import type { Report } from '@weightspec/formats';
-import { codeIndex, shownDiagnostics, type CheckedFile, type Findings, type UncheckedFile } from './checked-file.js';
+import { codeIndex, formatWords, shownDiagnostics, type CheckedFile, type Findings, type UncheckedFile } from './checked-file.js';
 import { expectation } from './clauses.js';
 import { visible } from './escape.js';
 import { fieldNames, type Frame, type FrameLine } from './hexdump.js';
 import { counted, grouped, humanBytes } from './numbers.js';
+import { wrapped } from './wrap.js';
 
 type Colors = ReturnType<typeof pc.createColors>;
 
 const verdictWords: Readonly<Record<Verdict, string>> = { valid: 'valid', warnings: 'valid, with warnings', invalid: 'invalid', unrecognized: 'unrecognized' };
 
-/** Prints findings for people. Everything that comes out of a file is escaped. `quiet`: only files with errors, and of those only the errors. */
-export function textReporter(color: boolean, quiet = false) {
+/**
+ * Prints findings for people. Everything that comes out of a file is escaped. `quiet`: only files with errors, and of those only the
+ * errors. `width`: columns of the terminal; other lines than those of bytes are cut to it at words.
+ */
+export function textReporter(color: boolean, quiet = false, width = Infinity) {
   const c = pc.createColors(color);
   const verdictColors: Readonly<Record<Verdict, Colors['green']>> = { valid: c.green, warnings: c.yellow, invalid: c.red, unrecognized: c.red };
   const severityColors: Readonly<Record<Severity, Colors['green']>> = { error: c.red, warning: c.yellow, info: c.cyan };
   const codes = codeIndex();
 
-  function headline({ path, verdict, format, variant, stats }: Report): string {
-    const what = format === null ? [] : [variant === null ? format : `${format} ${variant}`];
+  /** A fact behind its label; what does not fit in the first line stands below it, two columns further in. */
+  function row(indent: number, label: string, painted: string, text: string): string[] {
+    const [first = '', ...rest] = wrapped(`${label} ${text}`, width - indent);
+    const head = first.startsWith(label) ? painted + first.slice(label.length) : first;
+    return [' '.repeat(indent) + head, ...wrapped(rest.join(' '), width - indent - 2).filter((line) => line !== '').map((line) => ' '.repeat(indent + 2) + line)];
+  }
+  const fact = (indent: number, label: string, text: string): string[] => row(indent, label, c.dim(label), text);
+
+  function headline(report: Report): string {
+    const { path, verdict, stats } = report;
+    const what = [formatWords(report).join(' ')].filter((words) => words !== '');
     const contents = stats.parameterCount > 0 ? [counted(stats.tensorCount, 'tensor'), counted(stats.parameterCount, 'parameter')] : [];
     const facts = [...what, humanBytes(stats.fileSize), ...contents].map(visible).join(', ');
     return `${c.bold(visible(path))}: ${verdictColors[verdict](c.bold(verdictWords[verdict]))} ${c.dim(`(${facts})`)}`;
@@ -33,25 +46,25 @@ export function textReporter(color: boolean, quiet = false) {
     const clause = codes.get(code)?.clause;
     const expected = clause === undefined ? undefined : expectation(clause);
     return [
-      `  ${severityColors[severity](`${severity} ${c.bold(code)}`)}  ${visible(message)}`,
-      ...(where === '' ? [] : [`    ${c.dim('at:')} ${where}`]),
+      ...row(2, `${severity} ${code}`, severityColors[severity](`${severity} ${c.bold(code)}`), ` ${visible(message)}`),
+      ...(where === '' ? [] : fact(4, 'at:', where)),
       ...(frame?.lines ?? []).map((line) => `      ${paint(line, severity)}`),
-      ...(expected === undefined ? [] : [`    ${c.dim('expected:')} ${expected}`]),
-      ...(hint ? [`    ${c.dim('hint:')} ${visible(hint)}`] : []),
-      ...(clause ? [`    ${c.dim('clause:')} ${clause}`] : []),
+      ...(expected === undefined ? [] : fact(4, 'expected:', expected)),
+      ...(hint ? fact(4, 'hint:', visible(hint)) : []),
+      ...(clause ? fact(4, 'clause:', clause) : []),
     ];
   }
 
   function producer({ producer: found }: Report): string[] {
     if (!found || found.name === 'unknown') return [];
     const evidence = found.evidence.map(({ message }) => visible(message)).join('; ');
-    return [`  ${c.dim('probably written by:')} ${visible(found.name)}${evidence === '' ? '' : c.dim(` (${evidence})`)}`];
+    return fact(2, 'probably written by:', `${visible(found.name)}${evidence === '' ? '' : ` (${evidence})`}`);
   }
 
   function coverage({ stats }: Report): string[] {
     return [
-      ...(stats.checked.length > 0 ? [`  ${c.dim('checked:')} ${stats.checked.map(visible).join('; ')}`] : []),
-      ...(stats.notChecked.length > 0 ? [`  ${c.dim('not checked:')} ${stats.notChecked.map(visible).join('; ')}`] : []),
+      ...(stats.checked.length > 0 ? fact(2, 'checked:', stats.checked.map(visible).join('; ')) : []),
+      ...(stats.notChecked.length > 0 ? fact(2, 'not checked:', stats.notChecked.map(visible).join('; ')) : []),
     ];
   }
 
@@ -63,7 +76,7 @@ export function textReporter(color: boolean, quiet = false) {
       const more = (quiet ? report.summary.errors : report.stats.limits.diagnosticsFound) - shown.length;
       const lines = [
         headline(report),
-        ...producer(report),
+        ...(quiet ? [] : producer(report)),
         ...shown.flatMap((diagnostic) => finding(diagnostic, frames.get(diagnostic))),
         ...(more > 0 ? [`  … and ${grouped(more)} more; --format json lists them`] : []),
         ...(quiet ? [] : coverage(report)),
@@ -71,14 +84,19 @@ export function textReporter(color: boolean, quiet = false) {
       return `${lines.join('\n')}\n`;
     },
     unchecked: ({ path, reason }: UncheckedFile): string => quiet ? '' : `${visible(path)}: ${c.dim(`not checked (${visible(reason)})`)}\n`,
-    total({ files, unchecked }: Findings): string {
-      if (quiet || files.length + unchecked.length < 2) return '';
+    total({ files, unchecked, failed }: Findings): string {
+      const all = files.length + unchecked.length + failed.length;
+      if (quiet || all < 2) return '';
       const counts = (['valid', 'warnings', 'invalid', 'unrecognized'] as const).flatMap((verdict) => {
         const count = files.filter(({ report }) => report.verdict === verdict).length;
         return count > 0 ? [`${grouped(count)} ${verdictWords[verdict]}`] : [];
       });
-      const rest = unchecked.length > 0 ? [`${grouped(unchecked.length)} not checked`] : [];
-      return `\n${counted(files.length + unchecked.length, 'file')}: ${[...counts, ...rest].join('; ')}\n`;
+      const rest = [...(unchecked.length > 0 ? [`${grouped(unchecked.length)} not checked`] : []), ...(failed.length > 0 ? [`${grouped(failed.length)} could not be read`] : [])];
+      const found = (['error', 'warning', 'info'] as const).flatMap((severity) => {
+        const count = files.reduce((sum, { report }) => sum + report.summary[`${severity}s`], 0);
+        return count > 0 ? [counted(count, severity)] : [];
+      });
+      return `\n${counted(all, 'file')}: ${[...counts, ...rest].join('; ')}\n${found.length > 0 ? `found: ${found.join(', ')}\n` : ''}`;
     },
   };
 }
