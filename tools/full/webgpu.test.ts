@@ -164,6 +164,9 @@ describe.skipIf(typeof whole === 'string')('the likeliest token', () => {
       const { program, weights } = rowsAsLogits(40, [[[4, others === 0 ? 0 : -infinity]]], others);
       const executable = await backend.compile(program, weights);
       expect(await ids(executable.greedy!([0], 0, 3))).toEqual(expected);
+      // What was run ahead of a −1 was no token: its position is yet to be filled.
+      await expect(executable.run([0], expected.length + 1)).rejects.toThrow(/leaves a gap/);
+      await executable.run([0], expected.length);
     }
     backend.close();
   });

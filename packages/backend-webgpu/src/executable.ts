@@ -138,25 +138,33 @@ class WebGpuExecutable implements Executable {
     assertRun(this.program, tokens, position, this.#cached);
     const lastPosition = position + tokens.length + count - 2;
     if (!Number.isSafeInteger(count) || count < 1 || lastPosition >= this.program.maxSeqLen) throw new RangeError(`${count} tokens from position ${position + tokens.length} on are not within the context of ${this.program.maxSeqLen}`);
-    this.#busy = true;
     const staging = Array.from({ length: AHEAD + 1 }, () => this.gpu.staging(4));
     const reading: Promise<number>[] = [];
+    this.#busy = true;
     try {
       const most = this.#mostTokens;
       const before = tokens.length - 1 - ((tokens.length - 1) % most);
       if (before > 0) await this.#work(this.#runBatches(tokens.slice(0, before), position, { signal }));
+      let next: readonly number[] | undefined = tokens.slice(before);
+      let nextPosition = position + before;
       for (let step = 0; step < count + AHEAD; step += 1) {
         signal?.throwIfAborted();
         if (step < count) {
           if (this.#disposed) throw new Error(DISPOSED);
-          const submitted = step === 0 ? this.#submitChoice(tokens.slice(before), position + before, staging[0]!) : this.#submitChoice(undefined, position + tokens.length + step - 1, staging[step % staging.length]!);
-          const { id } = await this.#work(submitted);
+          const { id } = await this.#work(this.#submitChoice(next, nextPosition, staging[step % staging.length]!));
           reading.push(id);
+          nextPosition += next?.length ?? 1;
+          next = undefined;
         }
         if (step < AHEAD) continue;
         const id = await reading.shift()!;
-        yield id === NO_TOKEN ? -1 : id;
-        if (id === NO_TOKEN) return;
+        if (id === NO_TOKEN) {
+          // What is ahead of it was no token.
+          this.#cached = Math.min(this.#cached, nextPosition - reading.length);
+          yield -1;
+          return;
+        }
+        yield id;
       }
     } finally {
       await Promise.allSettled(reading);
