@@ -61,6 +61,12 @@ describe('text report', () => {
       '',
     ]);
   });
+  it('says in which file a finding is, where it is another one', () => {
+    const at = (one: Report) => textOf(one).match(/at: .*/g);
+    expect(at(report([finding({ source: 'dir/shard.bin' })]))).toEqual(['at: bytes [0, 4) of dir/shard.bin']);
+    expect(at(report([finding({ source: 'dir/model/shard.bin' })], { path: 'dir/model' }))).toEqual(['at: bytes [0, 4) of shard.bin']);
+    expect(at(report([finding()]))).toEqual(['at: bytes [0, 4)']);
+  });
   it('lets no escape sequence of a file through, in message, pointer, hint, path or variant', () => {
     const evil = `${escape}]0;x\u0007`;
     const text = textOf(report([finding({ message: evil, pointer: `/tensors/${evil}`, hint: evil })], { path: evil, variant: evil, producer: { name: evil, evidence: [{ message: evil }] } }));

@@ -40,9 +40,10 @@ export function textReporter(color: boolean, quiet = false, width = Infinity) {
 
   const paint = ({ kind, text }: FrameLine, severity: Severity): string => (kind === 'marks' ? severityColors[severity](text) : kind === 'names' ? c.cyan(text) : c.dim(text));
 
-  function finding(diagnostic: Diagnostic, frame: Frame | undefined): string[] {
-    const { code, severity, message, byteRange, pointer, hint } = diagnostic;
-    const where = [byteRange && `bytes [${byteRange[0]}, ${byteRange[1]})`, fieldNames(frame?.marked ?? []), pointer && visible(pointer)].filter(Boolean).join(', ');
+  /** `path`: of the report. A finding in another file, such as a shard, or in what a file holds deflated, says in which. */
+  function finding({ code, severity, message, source, byteRange, pointer, hint }: Diagnostic, frame: Frame | undefined, path: string): string[] {
+    const elsewhere = source === path ? '' : ` of ${visible(source.startsWith(`${path}/`) ? source.slice(path.length + 1) : source)}`;
+    const where = [byteRange && `bytes [${byteRange[0]}, ${byteRange[1]})${elsewhere}`, fieldNames(frame?.marked ?? []), pointer && visible(pointer)].filter(Boolean).join(', ');
     const clause = codes.get(code)?.clause;
     const expected = clause === undefined ? undefined : expectation(clause);
     return [
@@ -77,7 +78,7 @@ export function textReporter(color: boolean, quiet = false, width = Infinity) {
       const lines = [
         headline(report),
         ...(quiet ? [] : producer(report)),
-        ...shown.flatMap((diagnostic) => finding(diagnostic, frames.get(diagnostic))),
+        ...shown.flatMap((diagnostic) => finding(diagnostic, frames.get(diagnostic), report.path)),
         ...(more > 0 ? [`  … and ${grouped(more)} more; --format json lists them`] : []),
         ...(quiet ? [] : coverage(report)),
       ];
