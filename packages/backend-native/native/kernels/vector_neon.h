@@ -30,7 +30,11 @@ struct Vec {
     store(lanes);
     std::memcpy(p, lanes, sizeof(float) * static_cast<size_t>(n));
   }
-  float sum() const { return vaddvq_f32(vaddq_f32(low, high)); }
+  /** In AVX2's order: f32 results then have the same bits as there. */
+  float sum() const {
+    const float32x4_t four = vaddq_f32(low, high);
+    return vaddv_f32(vadd_f32(vget_low_f32(four), vget_high_f32(four)));
+  }
   float largest() const { return vmaxvq_f32(vmaxq_f32(low, high)); }
 };
 inline Vec operator+(Vec a, Vec b) { return {vaddq_f32(a.low, b.low), vaddq_f32(a.high, b.high)}; }
