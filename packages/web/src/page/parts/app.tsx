@@ -79,7 +79,8 @@ export function App() {
     setTensor(undefined);
     try {
       const { item, view } = await open((asking) => {
-        if (opening === openings.current) setPhase({ kind: 'opening', name, asking });
+        // It comes on another port than what was opened, and may come after it.
+        if (opening === openings.current) setPhase((now) => (now.kind === 'opening' ? { ...now, asking } : now));
       });
       if (opening === openings.current) setPhase({ kind: 'open', item, view, opening });
     } catch (error) {

@@ -20,9 +20,16 @@ export function useTask<T>(): readonly [Task<T>, (run: (progress: (done: number)
       if (own === runs.latest) setTask(next);
     };
     set({ progress: 0 });
+    // Progress comes on another port than the result, and may come after it.
+    let isDone = false;
     try {
-      set({ result: await run((progress) => set({ progress })) });
+      const result = await run((progress) => {
+        if (!isDone) set({ progress });
+      });
+      isDone = true;
+      set({ result });
     } catch (error) {
+      isDone = true;
       const fault = faultOf(error);
       set(fault.message === 'cancelled' ? {} : { fault });
     }
