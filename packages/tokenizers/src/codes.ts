@@ -12,7 +12,7 @@ export const tiktokenCodes = {
   },
   TIKTOKEN_TOO_LARGE: {
     severity: 'error', clause: clause('R-1'),
-    summary: 'The file is far larger than any vocabulary.',
+    summary: 'The file is larger than 16,777,216 bytes, and so than any vocabulary.',
     rationale: 'Weights given in place of a vocabulary must not be read into memory.',
     hint: 'Name the rank file, e.g. qwen.tiktoken or tokenizer.model.',
   },

@@ -1,10 +1,11 @@
 import { readFileSync } from 'node:fs';
+import type { ByteSource } from '@weightspec/core';
 import { Tiktoken } from 'js-tiktoken/lite';
 import { sharedData } from '@weightspec/oracles';
 import { describe, expect, it } from 'vitest';
 import {
   chatMlPrompt, createLlama3Tokenizer, createQwenTokenizer, createTiktokenTokenizer, llama3ControlTokens, looksLikeTiktokenRanks, parseTiktokenRanks,
-  preTokenizerPattern, qwenControlTokens, type TiktokenRanks,
+  preTokenizerPattern, qwenControlTokens, readTiktokenRanks, type TiktokenRanks,
 } from './index.js';
 
 const utf8 = (text: string): Uint8Array => new TextEncoder().encode(text);
@@ -47,6 +48,11 @@ describe('rank files', () => {
   it('refuses an empty file (TIKTOKEN_EMPTY) and one without all bytes (TIKTOKEN_BYTES)', () => {
     expect(codesOf('\n\n')).toEqual([['TIKTOKEN_EMPTY', [0, 2]]]);
     expect(codesOf('YQ== 0\n')).toEqual([['TIKTOKEN_BYTES', [0, 7]]]);
+  });
+  it('reads 16,777,216 bytes and no more (TIKTOKEN_TOO_LARGE)', async () => {
+    const sourceOf = (size: number): ByteSource => ({ name: 'ranks', size, read: async () => utf8(good) });
+    expect((await readTiktokenRanks(sourceOf(2 ** 24))).diagnostics).toEqual([]);
+    expect((await readTiktokenRanks(sourceOf(2 ** 24 + 1))).diagnostics).toMatchObject([{ code: 'TIKTOKEN_TOO_LARGE', byteRange: [2 ** 24, 2 ** 24 + 1] }]);
   });
   it('names no more than 20 lines of a file of another kind, however long its lines', () => {
     expect(codesOf('<p>\n'.repeat(1000)).map(([code]) => code)).toEqual(Array.from({ length: 20 }, () => 'TIKTOKEN_LINE'));

@@ -69,7 +69,7 @@ await writeTorch([tensor], memorySink(), { flavor: 'torch-2' });` },
   ranks('TIKTOKEN_BYTES', "'YQ== 0\\n'"),
   { code: 'TIKTOKEN_TOO_LARGE', program: `
 import { readTiktokenRanks } from '@weightspec/tokenizers';
-const source = { name: 'qwen.tiktoken', size: 2 ** 26 + 1, read: async () => new Uint8Array(0) };
+const source = { name: 'qwen.tiktoken', size: 2 ** 24 + 1, read: async () => new Uint8Array(0) };
 const { diagnostics } = await readTiktokenRanks(source);` },
   quantizing('CODEC_NON_FINITE_INPUT', 'q8_0', 'NaN'),
   quantizing('CODEC_SCALE_OVERFLOW', 'q4_0', '1e6'),
