@@ -42,5 +42,7 @@ globalThis.runWasmContract = async (options) => {
       failures.push(`${name}: ${String(error)}`);
     }
   }
+  // Types of the tools are Node's.
+  const { crossOriginIsolated = false } = globalThis as { readonly crossOriginIsolated?: boolean };
   return { isolated: crossOriginIsolated, placement, passed: tests.length - failures.length, failures };
 };
