@@ -5,10 +5,10 @@
 import { dtype, type ByteSink, type ByteSource, type Checkpoint, type Detection, type Diagnostic, type Format, type ReadResult, type ValidateResult } from '@weightspec/core';
 import { tokenizerCodes, tokenizerDiagnostic } from './codes.js';
 
-export const MAX_TOKENS = 4_194_304;
+export const MAX_TOKENS = 1_048_576;
 export const MAX_PIECE_BYTES = 65_535;
 /** Vocabulary files are small; anything above this is something else. */
-const MAX_FILE_BYTES = 128 << 20;
+const MAX_FILE_BYTES = 32 << 20;
 const FIRST_BYTE_TOKEN = 3;
 
 export type TokenizerGeneration = 'gen1' | 'gen2' | 'gen3' | 'gen4' | 'gen5';
