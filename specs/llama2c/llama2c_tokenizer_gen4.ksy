@@ -29,7 +29,7 @@ seq:
     doc: To the end of the file; their number is not stored. The id of a token is its index.
     doc-ref: README.md T-2.1
   - id: check_num_tokens
-    type: llama2c_types::check(tokens.size >= 1 and tokens.size <= 1048576)
+    type: llama2c_types::check(tokens.size >= 1 and tokens.size <= 524288)
     doc-ref: README.md T-2.4
 types:
   token:

@@ -253,7 +253,7 @@ export const tokenizerCodes = {
   },
   LLAMA2C_TOKENIZER_LIMIT: {
     severity: 'error', clause: clause('T-2.4'),
-    summary: 'A piece is longer than 65,535 bytes, or there are more than 1,048,576 tokens.',
+    summary: 'A piece is longer than 65,535 bytes, or there are more than 524,288 tokens.',
     rationale: 'Such a length is a damaged field, and believing it would exhaust memory.',
     hint: 'Export the tokenizer again.',
   },

@@ -5,7 +5,7 @@
 import { dtype, type ByteSink, type ByteSource, type Checkpoint, type Detection, type Diagnostic, type Format, type ReadResult, type ValidateResult } from '@weightspec/core';
 import { tokenizerCodes, tokenizerDiagnostic } from './codes.js';
 
-export const MAX_TOKENS = 1_048_576;
+export const MAX_TOKENS = 524_288;
 export const MAX_PIECE_BYTES = 65_535;
 /** Vocabulary files are small; anything above this is something else. */
 const MAX_FILE_BYTES = 32 << 20;

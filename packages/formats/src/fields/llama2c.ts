@@ -5,7 +5,7 @@ import type { LayoutName } from './layouts.js';
 
 const MAGIC = [0x32, 0x34, 0x6b, 0x61];
 /** More tokens than any vocabulary has. */
-const MAX_TOKENS = 1_048_576;
+const MAX_TOKENS = 524_288;
 
 /** The ak42 header stands also behind a magic number with one damaged byte, and behind a swapped one. */
 function hasMagic(head: Uint8Array): boolean {
