@@ -6,6 +6,7 @@
 #include <node_api.h>
 #include <chrono>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <new>
 #include <string>
@@ -408,6 +409,22 @@ napi_value abortRun(napi_env env, napi_callback_info info) {
   });
 }
 
+/** likeliest(logits): the lowest id of the largest; NaN and −∞ are none, and where nothing else is, −1. */
+napi_value likeliest(napi_env env, napi_callback_info info) {
+  return guarded(env, [&] {
+    const Span<float> logits = arrayOf<float>(env, Arguments(env, info).values[0]);
+    float largest = -std::numeric_limits<float>::infinity();
+    double id = -1;
+    for (size_t i = 0; i < logits.length; i++) {
+      if (logits.data[i] > largest) {
+        largest = logits.data[i];
+        id = static_cast<double>(i);
+      }
+    }
+    return numberValue(env, id);
+  });
+}
+
 /** release(held): forgets a pool, mapping, memory or model now rather than when it is collected. */
 napi_value release(napi_env env, napi_callback_info info) {
   return guarded(env, [&]() -> napi_value {
@@ -423,7 +440,7 @@ napi_value init(napi_env env, napi_value exports) {
     napi_callback function;
   } functions[] = {
     {"kernels", listKernels}, {"createPool", createPool}, {"mapFile", mapFile}, {"createMemory", createMemory}, {"writeMemory", writeMemory},
-    {"createModel", createModel}, {"runNow", runNow}, {"runLater", runLater}, {"beginOps", beginOps}, {"runOp", runOp}, {"abort", abortRun}, {"release", release},
+    {"createModel", createModel}, {"runNow", runNow}, {"runLater", runLater}, {"beginOps", beginOps}, {"runOp", runOp}, {"abort", abortRun}, {"likeliest", likeliest}, {"release", release},
   };
   for (const auto& entry : functions) {
     napi_value function;

@@ -45,6 +45,8 @@ export interface Addon {
   beginOps(model: Model, tokens: Int32Array, position: number, all: boolean, logits: Float32Array): void;
   runOp(model: Model, index: number, firstRow: number, rows: Float32Array): void;
   abort(model: Model): void;
+  /** The lowest id of the largest logit; −1 where all are NaN or −∞. */
+  likeliest(logits: Float32Array): number;
   /** Encodes whole blocks. False where the processor lacks `isa`; default: the best it has. Throws RangeError when lengths disagree. */
   quantize(dtype: string, src: Float32Array, dst: Uint8Array, isa?: string): boolean;
   release(held: Held<string>): void;

@@ -32,6 +32,25 @@ export class NativeExecutable implements Executable {
   }
 
   async run(tokens: readonly number[], position: number, options: RunOptions = {}): Promise<Float32Array> {
+    return this.#runInto(new Float32Array(this.program.vocabSize * (options.all ? tokens.length : 1)), tokens, position, options);
+  }
+
+  /** One array serves all logits: a new one for each token costs a 15M model a twentieth of its speed. */
+  async *greedy(tokens: readonly number[], position: number, count: number, { signal }: Pick<RunOptions, 'signal'> = {}): AsyncGenerator<number, void, undefined> {
+    const logits = new Float32Array(this.program.vocabSize);
+    let next = tokens;
+    let nextPosition = position;
+    for (let i = 0; i < count; i += 1) {
+      await this.#runInto(logits, next, nextPosition, { signal });
+      const id = this.addon.likeliest(logits);
+      yield id;
+      if (id < 0) return;
+      nextPosition += next.length;
+      next = [id];
+    }
+  }
+
+  async #runInto(logits: Float32Array, tokens: readonly number[], position: number, options: RunOptions): Promise<Float32Array> {
     const model = this.#model;
     if (this.#running) throw new Error('this executable is already running; await the run before');
     if (!model) throw new Error('this executable was disposed of');
@@ -42,7 +61,6 @@ export class NativeExecutable implements Executable {
     this.#cached = Math.min(this.#cached, position);
     try {
       const ids = Int32Array.from(tokens);
-      const logits = new Float32Array(this.program.vocabSize * (options.all ? tokens.length : 1));
       if (options.trace) this.#runTraced(model, ids, position, logits, options);
       else await this.#runWhole(model, ids, position, logits, options);
       this.#cached = position + tokens.length;

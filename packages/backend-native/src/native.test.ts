@@ -180,6 +180,43 @@ describe.skipIf(!built)('weights in files', () => {
   });
 });
 
+describe.skipIf(!built)('the likeliest token', () => {
+  /** Logits of a token are its row of the table. */
+  function rowsAsLogits(rows: readonly (readonly number[])[]): { program: Program; weights: Map<string, WeightHandle> } {
+    const shape = [rows.length, rows.length] as const;
+    const bytes = new Uint8Array(Float32Array.from(rows.flat()).buffer);
+    const table: WeightHandle = { ...floats('table', shape, 1), parts: { values: { name: 'table', dtype: dtype('F32'), shape, location: { source: memorySource(bytes), offset: 0, length: bytes.length } } } };
+    return { weights: new Map([['table', table]]), program: { architecture: 'table', vocabSize: rows.length, maxSeqLen: 8, layers: 1, kvWidth: 1, buffers: [{ name: 'y', width: rows.length }], weights: [{ name: 'table', shape }], ops: [{ op: 'embed', weight: 'table', out: 'y' }], logits: 'y' } };
+  }
+  async function ids(choosing: AsyncIterable<number>): Promise<number[]> {
+    const chosen: number[] = [];
+    for await (const id of choosing) chosen.push(id);
+    return chosen;
+  }
+  const { NaN: nan, NEGATIVE_INFINITY: none } = Number;
+
+  it('is the first of the largest, never NaN, and follows itself; −1 where there is none, which ends it', async () => {
+    const { program, weights } = rowsAsLogits([[-3, -1, -1, -2], [nan, 1, 2, 2], [5, nan, nan, 7], [nan, none, none, nan]]);
+    const executable = await (await openBackend({ threads: 2 })).compile(program, weights);
+    expect(await ids(executable.greedy!([3, 0], 0, 3))).toEqual([1, 2, 3]);
+    expect(await ids(executable.greedy!([0], 1, 6))).toEqual([1, 2, 3, -1]);
+    await executable.dispose();
+  });
+  it('throws a RangeError at the end of the context, and the signal’s reason between tokens', async () => {
+    const { program, weights } = rowsAsLogits([[0, 1], [1, 0]]);
+    const executable = await (await openBackend({ threads: 2 })).compile(program, weights);
+    await expect(ids(executable.greedy!([0], 0, 9))).rejects.toThrow(RangeError);
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const choosing = executable.greedy!([0], 0, 8, { signal: controller.signal });
+    expect((await choosing.next()).value).toBe(1);
+    controller.abort(reason);
+    await expect(choosing.next()).rejects.toBe(reason);
+    expect(await executable.run([1], 1)).toEqual(Float32Array.of(1, 0));
+    await executable.dispose();
+  });
+});
+
 describe.skipIf(!built)('openBackend', () => {
   it('names the instruction sets there are when asked for another (BACKEND_UNAVAILABLE)', async () => {
     await expect(openBackend({ isa: 'mmx' })).rejects.toThrow(`BACKEND_UNAVAILABLE: there is no instruction set mmx here; there are ${isas.join(', ')}`);
