@@ -12,6 +12,7 @@ import { open } from '@weightspec/formats';
 import { fileSource } from '@weightspec/io/node';
 import type { PlacedTensor } from './gguf.js';
 import type { OurFile } from './models.js';
+import { allowRelaxedSimd } from './relaxed-simd.js';
 import { hfConfig, type Shape } from './synthetic.js';
 
 export interface EngineOptions {
@@ -69,7 +70,10 @@ async function ourCheckpoint(file: OurFile): Promise<{ readonly checkpoint: Chec
 async function openBackend(name: string, threads: number): Promise<Backend> {
   if (name === 'reference') return (await import('@weightspec/kernels')).referenceBackend;
   if (name === 'webgpu') return (await import('@weightspec/backend-webgpu')).openBackend();
-  if (name === 'wasm') return (await import('@weightspec/backend-wasm')).openBackend({ threads });
+  if (name === 'wasm') {
+    allowRelaxedSimd();
+    return (await import('@weightspec/backend-wasm')).openBackend({ threads });
+  }
   return (await import('@weightspec/backend-native')).openBackend({ threads });
 }
 

@@ -2,13 +2,13 @@
  * Decoding a synthetic Llama of 110M parameters (`--types`; q8_0 unless said otherwise) by the WebAssembly backend, beside the
  * reference backend and, where a compiler has made one, the native backend. Every token reads every weight once.
  */
-import { setFlagsFromString } from 'node:v8';
 import { openBackend as openNative } from '@weightspec/backend-native';
 import { openBackend as openWasm } from '@weightspec/backend-wasm';
 import { dtype, type Backend, type Executable } from '@weightspec/core';
 import { BackendError, referenceBackend } from '@weightspec/kernels';
 import type { BenchOptions, BenchResult } from './bench.js';
 import { models, type WeightType } from './models.js';
+import { allowRelaxedSimd } from './relaxed-simd.js';
 import { syntheticModel, type Shape, type SyntheticModel } from './synthetic.js';
 
 const shape: Shape = { ...models.M.shape, positions: 256 };
@@ -80,8 +80,7 @@ async function benchType(type: WeightType): Promise<BenchResult[]> {
 /** Throws RangeError for a type that files have but this model does not: llama2.c's int8. */
 export async function bench({ types = ['q8_0'] }: BenchOptions): Promise<BenchResult[]> {
   if (types.includes('int8')) throw new RangeError('the bench wasm has no int8');
-  // Node 20 has relaxed SIMD behind a flag.
-  if (process.versions.node.startsWith('20.')) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  allowRelaxedSimd();
   const results: BenchResult[] = [];
   for (const type of types) results.push(...(await benchType(type)));
   return results;
