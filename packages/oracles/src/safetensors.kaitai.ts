@@ -90,6 +90,7 @@ function readMetadata(value: unknown): Record<string, string> | undefined {
 function readTensor(name: string, value: unknown, dataStart: number): SafetensorsPlace {
   const fields = Array.isArray(value) && value.length === 3 ? { dtype: value[0] as unknown, shape: value[1] as unknown, data_offsets: value[2] as unknown } : value;
   if (!isRecord(fields)) return refuse(`S-3.3: ${name}`);
+  if (new TextEncoder().encode(name).length > 4096) refuse(`S-3.10: ${name.slice(0, 64)}…`);
   const dtype = readDtype(fields.dtype);
   const shape = readUnsigned(fields.shape);
   const [begin, end, ...more] = readUnsigned(fields.data_offsets);
