@@ -11,6 +11,8 @@ const root = fileURLToPath(new URL('..', import.meta.url));
 const vitest = join(root, 'node_modules/vitest/vitest.mjs');
 const config = join(root, 'tools/full/vitest.config.mjs');
 const MINUTES_PER_PART = 8;
+/** Take minutes: begun first, so that none of them is left to run alone at the end. */
+const LONGEST = ['webgpu-goldens', 'sanitizers', 'cross', 'without-shared', 'fuzz'];
 let interrupted = false;
 
 /** Runs node, shows its output at the end, in a process group of its own so that the cap ends its children too. */
@@ -77,7 +79,7 @@ const built = await part('build', async () => {
   const { ok, why } = await runNode([join(root, 'tools/build.mjs')]);
   return { outcome: ok ? 'passed' : 'failed', note: ok ? 'all packages' : why };
 });
-const waiting = names.filter((name) => wanted.length === 0 || wanted.includes(name));
+const waiting = [...LONGEST, ...names.filter((name) => !LONGEST.includes(name))].filter((name) => wanted.length === 0 || wanted.includes(name));
 async function worker() {
   for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
     const file = `${name}.test.ts`;
