@@ -1,9 +1,8 @@
 /** The WebAssembly backend in a real browser: the contract, bundled as a page would be, in headless Chromium. */
-import { fileURLToPath } from 'node:url';
 import { chromium, type Browser } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { OpenOptions } from '@weightspec/backend-wasm';
+import { bundledPage } from './page-bundle.js';
 import { APT_COMMAND, chromiumPath } from './swiftshader.js';
 import type { PageReport } from './wasm-page.js';
 
@@ -13,20 +12,12 @@ if (chromiumPath === undefined) console.warn(`skipped: there is no Chromium; for
 const ORIGIN = 'http://localhost:8080';
 const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
 
-async function bundledPage(): Promise<string> {
-  const entry = fileURLToPath(new URL('./wasm-page.ts', import.meta.url));
-  const output = await build({ configFile: false, logLevel: 'error', build: { write: false, minify: false, target: 'es2022', lib: { entry, formats: ['es'], fileName: 'page' } } });
-  const [first] = Array.isArray(output) ? output : [output];
-  if (!first || !('output' in first)) throw new Error('vite built nothing');
-  return first.output[0].code;
-}
-
 describe.skipIf(chromiumPath === undefined)('in headless Chromium', { timeout: 120_000 }, () => {
   let script: string;
   let browser: Browser;
 
   beforeAll(async () => {
-    script = await bundledPage();
+    script = await bundledPage('./wasm-page.ts');
     browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox'] });
   }, 120_000);
   afterAll(() => browser?.close());

@@ -1,8 +1,7 @@
 /** The WebGPU backend in a real browser: the contract, bundled as a page would be, in headless Chromium. */
-import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bundledPage } from './page-bundle.js';
 import { APT_COMMAND, chromiumPath } from './swiftshader.js';
 import type { PageReport } from './webgpu-page.js';
 
@@ -11,19 +10,11 @@ if (chromiumPath === undefined) console.warn(`skipped: there is no Chromium; for
 /** navigator.gpu is only there in a secure context, such as localhost. Nothing listens: the requests are answered here. */
 const ORIGIN = 'http://localhost:8080';
 
-async function bundledPage(): Promise<string> {
-  const entry = fileURLToPath(new URL('./webgpu-page.ts', import.meta.url));
-  const output = await build({ configFile: false, logLevel: 'error', build: { write: false, minify: false, target: 'es2022', lib: { entry, formats: ['es'], fileName: 'page' } } });
-  const [first] = Array.isArray(output) ? output : [output];
-  if (!first || !('output' in first)) throw new Error('vite built nothing');
-  return first.output[0].code;
-}
-
 describe.skipIf(chromiumPath === undefined)('in headless Chromium', () => {
   let report: PageReport;
 
   beforeAll(async () => {
-    const script = await bundledPage();
+    const script = await bundledPage('./webgpu-page.ts');
     const browser = await chromium.launch({ executablePath: chromiumPath, args: ['--no-sandbox', '--enable-unsafe-webgpu'] });
     try {
       const page = await browser.newPage();
