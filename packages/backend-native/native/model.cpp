@@ -11,8 +11,10 @@ namespace {
 
 /** Rows of a matrix that one thread or another takes. */
 constexpr int UNIT_ROWS = 16;
-/** Rows of a matrix that are multiplied, and their results finished, while both are in the first cache. */
-constexpr int CHUNK_ROWS = 64;
+/** Rows of a matrix that are multiplied, and their results finished, while those are in the first cache. */
+constexpr int CHUNK_ROWS = 128;
+/** The same where a thread has fewer than SHORT_SHARE_ROWS. */
+constexpr int SHORT_CHUNK_ROWS = 64, SHORT_SHARE_ROWS = 1024;
 /** The same for few tokens at once: weights are read once for all of them. */
 constexpr int BATCH_CHUNK_ROWS = 16;
 
@@ -51,7 +53,7 @@ Model::Model(std::shared_ptr<Pool> pool, const Kernels& kernels, ModelSpec spec)
   planCopies();
   fused_ = plan(true);
   single_ = plan(false);
-  left_ = std::make_unique<Left[]>(std::max(fused_.size(), single_.size()));
+  taken_ = std::make_unique<Taken[]>(std::max(fused_.size(), single_.size()) * static_cast<size_t>(pool_->threads()));
   buffers_.resize(spec_.bufferWidths.size());
   for (int width : spec_.bufferWidths) widest_ = std::max(widest_, width);
   for (const Op& op : spec_.ops) {
@@ -251,7 +253,7 @@ void Model::runOp(int index) {
 }
 
 void Model::perform(const std::vector<Phase>& phases) {
-  for (size_t i = 0; i < phases.size(); i++) left_[i].firstUnit.store(0, std::memory_order_relaxed);
+  for (size_t i = 0; i < phases.size() * static_cast<size_t>(pool_->threads()); i++) taken_[i].units.store(0, std::memory_order_relaxed);
   struct Job {
     Model* model;
     const std::vector<Phase>* phases;
@@ -436,7 +438,8 @@ void Model::matmulOne(const Phase& phase, int row, int phaseIndex, int thread) {
   Prepared x = preparedAt(scratch.prepared.bytes(), first.cols);
   x.x = normed(phase, row, scratch.norm.floats());
   prepare(kernels_, first, x);
-  forShare(phase, phaseIndex, UNIT_ROWS, CHUNK_ROWS, [&](int part, int gatePart, int firstRow, int rows) {
+  const int chunk = phase.rows < SHORT_SHARE_ROWS * pool_->threads() ? SHORT_CHUNK_ROWS : CHUNK_ROWS;
+  forShare(phase, phaseIndex, thread, UNIT_ROWS, chunk, [&](int part, int gatePart, int firstRow, int rows) {
     float* y = phase.after < 0 ? rowAt(opAt(part).out, row) + firstRow : scratch.rows.floats();
     float* gate = scratch.rows.floats() + CHUNK_ROWS;
     multiply(opAt(part).weight, firstRow, firstRow + rows, x, y, thread);
@@ -462,7 +465,7 @@ void Model::matmulBatch(const Phase& phase, int phaseIndex, int thread) {
     prepare(kernels_, first, x);
   }
   if (pool_->barrier(abort_)) return;
-  forShare(phase, phaseIndex, UNIT_ROWS, BATCH_CHUNK_ROWS, [&](int part, int gatePart, int firstRow, int rows) {
+  forShare(phase, phaseIndex, thread, UNIT_ROWS, BATCH_CHUNK_ROWS, [&](int part, int gatePart, int firstRow, int rows) {
     float* y = scratch.rows.floats();
     float* gate = y + CHUNK_ROWS;
     for (int row = 0; row < rows_; row++) {
@@ -492,7 +495,7 @@ void Model::matmulTiles(const Phase& phase, int phaseIndex, int thread) {
   }
   if (pool_->barrier(abort_)) return;
   const size_t results = static_cast<size_t>(tiles * gemm.tokensPerTile * gemm.rowsPerTile);
-  forShare(phase, phaseIndex, gemm.rowsPerTile, gemm.rowsPerTile, [&](int part, int gatePart, int firstRow, int rows) {
+  forShare(phase, phaseIndex, thread, gemm.rowsPerTile, gemm.rowsPerTile, [&](int part, int gatePart, int firstRow, int rows) {
     float* y = scratch.rows.floats();
     float* gate = y + results;
     gemm.multiply(matrixOf(part), firstRow, rows, packed_.bytes(), rows_, scratch.tile.bytes(), y);
@@ -505,24 +508,35 @@ void Model::matmulTiles(const Phase& phase, int phaseIndex, int thread) {
 }
 
 /**
- * The next share of `units` for a thread that is free: a part of what is left, so that shares are large at first, and small at the end,
- * when all should be done together. Threads that the system keeps waiting, or slower ones, take fewer.
+ * The next `most` units or fewer for a thread; none when all are taken. Every thread has a range of its own, which it takes from the front,
+ * so that it reads memory in one direction, and in each run the same. A thread that is done takes from the backs of the others' ranges:
+ * one that the system keeps waiting, or a slower one, does less. Towards the end of a range shares shrink, so that all are done together.
  */
-Model::Share Model::claim(Left& left, int units) const {
+Model::Share Model::claim(int phaseIndex, int units, int most, int thread) {
   const int threads = pool_->threads();
-  const int remaining = units - left.firstUnit.load(std::memory_order_relaxed);
-  if (remaining <= 0) return {units, units};
-  const int least = (units + 32 * threads - 1) / (32 * threads);
-  const int wanted = std::max(least, remaining / (2 * threads));
-  const int first = left.firstUnit.fetch_add(wanted, std::memory_order_relaxed);
-  return {std::min(first, units), std::min(first + wanted, units)};
+  for (int i = 0; i < threads; i++) {
+    const int owner = (thread + i) % threads;
+    const Share range = shareOf(units, 1, owner);
+    std::atomic<uint64_t>& taken = taken_[static_cast<size_t>(phaseIndex * threads + owner)].units;
+    uint64_t seen = taken.load(std::memory_order_relaxed);
+    for (;;) {
+      const int front = static_cast<int>(seen & 0xffffffffu), back = static_cast<int>(seen >> 32);
+      const int left = range.end - range.first - front - back;
+      if (left <= 0) break;
+      const int wanted = std::min(most, (left + 1) / 2);
+      if (!taken.compare_exchange_weak(seen, seen + (owner == thread ? static_cast<uint64_t>(wanted) : static_cast<uint64_t>(wanted) << 32), std::memory_order_relaxed)) continue;
+      const int first = owner == thread ? range.first + front : range.end - back - wanted;
+      return {first, first + wanted};
+    }
+  }
+  return {0, 0};
 }
 
 /**
  * Calls body(part, gatePart, firstRow, rows) for this thread's shares of the phase's matrices, `chunk` rows or fewer at a time. Shares
  * are whole units of rows, the matrices of a phase being one after the other.
  */
-template <class Body> void Model::forShare(const Phase& phase, int phaseIndex, int unit, int chunk, const Body& body) {
+template <class Body> void Model::forShare(const Phase& phase, int phaseIndex, int thread, int unit, int chunk, const Body& body) {
   const bool paired = phase.after >= 0 && opAt(phase.after).kind == SWIGLU;
   const bool firstIsGate = paired && opAt(phase.parts[0]).out == opAt(phase.after).inputs[0];
   const int gatePart = paired ? phase.parts[firstIsGate ? 0 : 1] : -1;
@@ -530,13 +544,13 @@ template <class Body> void Model::forShare(const Phase& phase, int phaseIndex, i
   int units = 0;
   for (size_t i = firstPart; i < endPart; i++) units += (matrixOf(phase.parts[i]).rows + unit - 1) / unit;
   for (;;) {
-    const Share share = claim(left_[static_cast<size_t>(phaseIndex)], units);
+    const Share share = claim(phaseIndex, units, chunk / unit, thread);
     if (share.first >= share.end) return;
     int before = 0;
     for (size_t i = firstPart; i < endPart; i++) {
       const int rows = matrixOf(phase.parts[i]).rows, partUnits = (rows + unit - 1) / unit;
       const int first = std::max(0, share.first - before) * unit, end = std::min(rows, std::min(partUnits, share.end - before) * unit);
-      for (int row = first; row < end; row += chunk) body(phase.parts[i], gatePart, row, std::min(chunk, end - row));
+      if (first < end) body(phase.parts[i], gatePart, first, end - first);
       before += partUnits;
     }
   }

@@ -73,6 +73,8 @@ struct Phase {
   int norm = -1;
   /** MATMUL: the matrices, one after the other; the rows of all are shared out among the threads. */
   std::vector<int> parts;
+  /** MATMUL: rows to be shared out: of all parts, but of gate and up of one. */
+  int rows = 0;
   /** MATMUL: the addition or swiglu that goes after, −1 for none. */
   int after = -1;
   /** ATTENTION: rotations that go before. */
@@ -111,9 +113,9 @@ class Model {
   struct Share {
     int first, end;
   };
-  /** What is left of a phase's rows, for whoever is free. On a cache line of its own. */
-  struct alignas(64) Left {
-    std::atomic<int> firstUnit{0};
+  /** Units that are taken of one thread's range in a phase: from its front in the lower 32 bits, from its back in the upper. */
+  struct alignas(64) Taken {
+    std::atomic<uint64_t> units{0};
   };
 
   void planCopies();
@@ -121,7 +123,7 @@ class Model {
   bool makeCopy(int weight, int firstRow, int endRow);
   std::vector<Phase> plan(bool fuse) const;
   bool readLater(int buffer, int afterOp) const;
-  Share claim(Left& left, int units) const;
+  Share claim(int phaseIndex, int units, int most, int thread);
   void reserve(int tokens);
   void fillRopeTables();
   void perform(const std::vector<Phase>& phases);
@@ -140,7 +142,7 @@ class Model {
   void matmulBatch(const Phase& phase, int phaseIndex, int thread);
   void matmulTiles(const Phase& phase, int phaseIndex, int thread);
   void finish(const Phase& phase, int part, int row, int firstRow, int rows, float* y, float* gate);
-  template <class Body> void forShare(const Phase& phase, int phaseIndex, int unit, int chunk, const Body& body);
+  template <class Body> void forShare(const Phase& phase, int phaseIndex, int thread, int unit, int chunk, const Body& body);
   const float* normed(const Phase& phase, int row, float* room) const;
   Share shareOf(int total, int unit, int thread) const;
   float* rowAt(int buffer, int row) const;
@@ -176,8 +178,8 @@ class Model {
   int widest_ = 0, rowCapacity_ = 0;
   bool logitsDirect_ = false;
 
-  /** By phase. */
-  std::unique_ptr<Left[]> left_;
+  /** [phases][threads] */
+  std::unique_ptr<Taken[]> taken_;
 
   // The run at hand.
   std::vector<int32_t> tokens_;

@@ -77,6 +77,8 @@ std::vector<Phase> Model::plan(bool fuse) const {
       }
     }
     at = phase.endOp;
+    const bool paired = phase.after >= 0 && opAt(phase.after).kind == SWIGLU;
+    for (size_t i = paired ? 1 : 0; i < phase.parts.size(); i++) phase.rows += matrixOf(phase.parts[i]).rows;
     phases.push_back(std::move(phase));
   }
   return phases;

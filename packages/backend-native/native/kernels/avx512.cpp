@@ -22,6 +22,8 @@ namespace weightspec {
 namespace {
 
 #include "vector_avx512.h"
+/** Streams of rows of f32, f16 and bf16, two sums each: half of the registers. */
+constexpr int PLAIN_ROWS = 8;
 #include "float.inc"
 
 /** Two streams of rows with memory asked for ahead keep a core's line buffers full; four gain nothing here. */

@@ -13,6 +13,8 @@ namespace weightspec {
 namespace {
 
 #include "vector_neon.h"
+/** Streams of rows of f32, f16 and bf16, two sums each: half of the registers. */
+constexpr int PLAIN_ROWS = 4;
 #include "float.inc"
 #include "int8_neon.h"
 
