@@ -3,6 +3,7 @@
 #include <immintrin.h>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 #include "../types.h"
 #include "region.h"
 #include "scalar.h"
@@ -19,7 +20,7 @@ namespace {
 constexpr int PLAIN_ROWS = 4;
 #include "float.inc"
 
-/** One row alone waits for memory: 8.3 GB/s of Q4_0 against 16.8 with four rows and memory asked for ahead. */
+/** Streams of rows of int8 and blocks. One alone waits for memory: 8.3 GB/s of Q4_0 against 16.8 with four. */
 constexpr int ROWS_AT_ONCE = 4;
 #include "int8_avx2.inc"
 

@@ -3,6 +3,7 @@
 #include <immintrin.h>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 #include "../gemm.h"
 #include "../types.h"
 #include "region.h"
@@ -26,8 +27,8 @@ namespace {
 constexpr int PLAIN_ROWS = 8;
 #include "float.inc"
 
-/** Two streams of rows with memory asked for ahead keep a core's line buffers full; four gain nothing here. */
-constexpr int ROWS_AT_ONCE = 2;
+/** Streams of rows of int8 and blocks. */
+constexpr int ROWS_AT_ONCE = 4;
 #include "int8_avx512.inc"
 #include "packed_avx512.inc"
 #include "amx_tiles.h"

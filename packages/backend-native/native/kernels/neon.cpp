@@ -3,6 +3,7 @@
 #include <arm_neon.h>
 #include <cstdlib>
 #include <cstring>
+#include <type_traits>
 #include "../types.h"
 #include "arm.h"
 #include "decode.h"
@@ -18,7 +19,7 @@ constexpr int PLAIN_ROWS = 4;
 #include "float.inc"
 #include "int8_neon.h"
 
-/** As AVX2 has; not measured on such a processor. */
+/** Streams of rows of int8 and blocks, as AVX2 has; not measured on such a processor. */
 constexpr int ROWS_AT_ONCE = 4;
 
 namespace plain {

@@ -42,9 +42,10 @@ inline Vec magnitude(Vec a) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), a.
 /** x < 0 ? a : b */
 inline Vec whereNegative(Vec x, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, _mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_LT_OQ))}; }
 inline Vec nearest(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+/** 2^e for whole e in [−126, 127]. */
+inline __m256 powerOfTwo(__m256i e) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(e, _mm256_set1_epi32(127)), 23)); }
 /** a · 2^n for whole n in [−252, 254]; in two steps, since 2^n itself may be out of range. */
 inline Vec scaled(Vec a, Vec n) {
   const __m256i whole = _mm256_cvtps_epi32(n.v), half = _mm256_srai_epi32(whole, 1), rest = _mm256_sub_epi32(whole, half);
-  const auto power = [](__m256i e) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(e, _mm256_set1_epi32(127)), 23)); };
-  return {_mm256_mul_ps(_mm256_mul_ps(a.v, power(half)), power(rest))};
+  return {_mm256_mul_ps(_mm256_mul_ps(a.v, powerOfTwo(half)), powerOfTwo(rest))};
 }
