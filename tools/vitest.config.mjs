@@ -10,7 +10,8 @@ const alias = readdirSync(at('../packages'), { withFileTypes: true })
   .flatMap(({ name }) => [
     { find: new RegExp(`^@weightspec/${name}$`), replacement: at(`../packages/${name}/src/index.ts`) },
     { find: new RegExp(`^@weightspec/${name}/(node|contract|testing)$`), replacement: `${at(`../packages/${name}/src`)}/$1/index.ts` },
-  ]);
+  ])
+  .concat({ find: /^#threads$/, replacement: at('../packages/backend-wasm/src/node/index.ts') });
 
 export default defineConfig({
   root: at('..'),

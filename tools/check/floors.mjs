@@ -48,7 +48,8 @@ for (const name of readdirSync(new URL('packages/', root))) {
     for (const target of importsOf(file).filter((t) => !t.startsWith('.') && !t.startsWith('node:'))) {
       const [scope, rest] = target.split('/');
       const dependency = target.startsWith('@') ? `${scope}/${rest}` : scope;
-      if (!dependencies.includes(dependency) && !(manifest.peerDependencies ?? {})[dependency]) problems.push(`${file}: imports ${target}, which its package.json does not name`);
+      const named = target.startsWith('#') ? manifest.imports?.[target] : dependencies.includes(dependency) || manifest.peerDependencies?.[dependency];
+      if (!named) problems.push(`${file}: imports ${target}, which its package.json does not name`);
     }
     const nodeFree = name !== 'cli' && name !== 'backend-native' && !file.includes('/node/');
     if (nodeFree && importsOf(file).some((target) => target.startsWith('node:'))) problems.push(`${file}: imports node:*, but the package promises to run in a browser`);

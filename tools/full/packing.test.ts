@@ -72,10 +72,18 @@ describe.each(packages)('$manifest.name', ({ folder, manifest }) => {
       const path = join(dirname(file), target);
       return files.includes(file.endsWith('.d.ts') ? path.replace(/\.js$/, '.d.ts') : path);
     };
+    const isCarried = (target: string): boolean => {
+      const conditions = Object.values(manifest.imports?.[target] ?? {});
+      return conditions.length > 0 && conditions.every((path) => files.includes(path.replace(/^\.\//, '')));
+    };
+    const isRight = (file: string, target: string): boolean => {
+      if (target.startsWith('.')) return isThere(file, target);
+      return target.startsWith('#') ? isCarried(target) : isBuiltin(target) || named.has(packageOf(target));
+    };
     const strays = files
       .filter((file) => /\.(js|d\.ts)$/.test(file))
       .flatMap((file) => importsOf(textOf(file)).map((target) => ({ file, target })))
-      .filter(({ file, target }) => (target.startsWith('.') ? !isThere(file, target) : !isBuiltin(target) && !named.has(packageOf(target))));
+      .filter(({ file, target }) => !isRight(file, target));
     expect(strays).toEqual([]);
   });
 

@@ -4,7 +4,7 @@ const SCRIPT = `const serve = ${SERVE_SOURCE};
 onmessage = ({ data }) => serve(data, (reply) => postMessage(reply));`;
 
 /** Web workers, where the page may share memory with them (`crossOriginIsolated`); undefined where it may not. */
-export function browserThreads(): ThreadProvider | undefined {
+export function platformThreads(): ThreadProvider | undefined {
   if (typeof Worker === 'undefined' || !globalThis.crossOriginIsolated) return undefined;
   return {
     cores: navigator.hardwareConcurrency,

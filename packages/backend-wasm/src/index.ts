@@ -1,7 +1,8 @@
 /** The WebAssembly backend: SIMD128 kernels on shared memory, on as many threads as there are cores. */
 import type { Backend } from '@weightspec/core';
 import { BackendError } from '@weightspec/kernels';
-import { browserThreads } from './browser.js';
+// In Node src/node/index.ts, elsewhere src/browser.ts: package.json says so to whoever resolves it, bundlers too.
+import { platformThreads } from '#threads';
 import { compile, type Engine } from './compile.js';
 import { activationBlock, formats } from './formats.js';
 import { compileKernels, hasRelaxedSimd } from './module.js';
@@ -42,7 +43,7 @@ export async function openBackend(options: OpenOptions = {}): Promise<Backend> {
   if (threads !== undefined && (!Number.isSafeInteger(threads) || threads < 1)) throw new RangeError(`${threads} threads`);
   const relaxedSimd = choosesRelaxedSimd(options.relaxedSimd);
   const module = await compileKernels(relaxedSimd);
-  const provider = threads === 1 ? undefined : (options.threadProvider ?? (await platformThreads()));
+  const provider = threads === 1 ? undefined : (options.threadProvider ?? platformThreads());
   if (!provider && threads !== undefined && threads > 1) {
     throw new BackendError('BACKEND_UNAVAILABLE', 'threads may not share memory here: serve the page with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp, or ask for one thread');
   }
@@ -70,11 +71,4 @@ function choosesRelaxedSimd(option: OpenOptions['relaxedSimd']): boolean {
     throw new BackendError('BACKEND_UNAVAILABLE', 'WebAssembly has no relaxed SIMD here; Node 20 has it when started with --experimental-wasm-relaxed-simd');
   }
   return asked === 'auto' ? hasRelaxedSimd() : asked;
-}
-
-async function platformThreads(): Promise<ThreadProvider | undefined> {
-  if (!node) return browserThreads();
-  // By a name that bundlers do not follow: a page has no use for the module, nor for the node:worker_threads in it.
-  const nodeModule = './node/index.js';
-  return ((await import(/* @vite-ignore */ nodeModule)) as { readonly nodeThreads: ThreadProvider }).nodeThreads;
 }

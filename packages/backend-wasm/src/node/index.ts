@@ -35,3 +35,5 @@ export const nodeThreads: ThreadProvider = {
     };
   },
 };
+
+export const platformThreads = (): ThreadProvider | undefined => nodeThreads;
