@@ -3,6 +3,7 @@
  * more, because a wrong one would read or write foreign memory.
  */
 #define NAPI_VERSION 8
+#include <algorithm>
 #include <node_api.h>
 #include <chrono>
 #include <cstring>
@@ -409,19 +410,25 @@ napi_value abortRun(napi_env env, napi_callback_info info) {
   });
 }
 
-/** likeliest(logits): the lowest id of the largest; NaN and −∞ are none, and where nothing else is, −1. */
+/** The lowest index of the largest; NaN and −∞ are none, and where nothing else is, −1. Branches would cost more than to look twice. */
+double indexOfLargest(const float* x, size_t count) {
+  constexpr size_t LANES = 16;
+  constexpr float NONE = -std::numeric_limits<float>::infinity();
+  float lanes[LANES];
+  std::fill(lanes, lanes + LANES, NONE);
+  size_t i = 0;
+  for (; i + LANES <= count; i += LANES) for (size_t k = 0; k < LANES; k++) lanes[k] = x[i + k] > lanes[k] ? x[i + k] : lanes[k];
+  float largest = NONE;
+  for (; i < count; i++) largest = x[i] > largest ? x[i] : largest;
+  for (const float lane : lanes) largest = lane > largest ? lane : largest;
+  return largest == NONE ? -1 : static_cast<double>(std::find(x, x + count, largest) - x);
+}
+
+/** likeliest(logits): see indexOfLargest. */
 napi_value likeliest(napi_env env, napi_callback_info info) {
   return guarded(env, [&] {
     const Span<float> logits = arrayOf<float>(env, Arguments(env, info).values[0]);
-    float largest = -std::numeric_limits<float>::infinity();
-    double id = -1;
-    for (size_t i = 0; i < logits.length; i++) {
-      if (logits.data[i] > largest) {
-        largest = logits.data[i];
-        id = static_cast<double>(i);
-      }
-    }
-    return numberValue(env, id);
+    return numberValue(env, indexOfLargest(logits.data, logits.length));
   });
 }
 
