@@ -328,7 +328,7 @@ describe('run', () => {
     await writeFile(at('damaged.bin'), damaged);
     const { code, stdout, stderr } = await weightspec('run', at('damaged.bin'), '--tokens', '1', '--print-ids');
     await rm(at('damaged.bin'));
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '1' });
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '1\n' });
     expect(stderr).toMatch(/^error LOGITS_NOT_FINITE: .*\n {2}hint: .*--deep/m);
     expect(stderr).not.toContain('    at ');
   });

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto';
-import { createSampler, generate, type LoadedModel } from '@weightspec/engine';
+import { createSampler, generate, type GenerateEnd, type LoadedModel } from '@weightspec/engine';
 import { chatMlPrompt, createByteStream, createTextStream, stopTokensFor, type Tokenizer } from '@weightspec/tokenizers';
 import type { BackendChoice } from '../backends.js';
 import { CliError } from '../codes.js';
@@ -48,14 +48,23 @@ async function generateAndPrint({ path, model }: ReadyModel, options: RunCommand
   const sampler = createSampler({ ...options, seed: seedFor(options, terminal) });
   const speed = stopwatch(promptTokens.length);
   const tokens = generate(model, { promptTokens, maxNewTokens: options.count, sampler, stopTokens });
-  let step = await tokens.next();
-  for (; !step.done; step = await tokens.next()) {
-    writer.push(step.value.id);
-    speed.lap();
-  }
-  writer.end();
-  if (step.value.reason === 'context') terminal.stderr.write(`stopped: the context of ${model.contextLength} positions is full\n`);
+  const reason = await print(tokens, writer, () => speed.lap());
+  if (reason === 'context') terminal.stderr.write(`stopped: the context of ${model.contextLength} positions is full\n`);
   terminal.stderr.write(`${speed.report(model)}\n`);
+}
+
+/** Why there are no more. A line is ended where an error stops it, too, so that the error stands on one of its own. */
+async function print(tokens: ReturnType<typeof generate>, writer: TokenWriter, printed: () => void): Promise<GenerateEnd['reason']> {
+  try {
+    let step = await tokens.next();
+    for (; !step.done; step = await tokens.next()) {
+      writer.push(step.value.id);
+      printed();
+    }
+    return step.value.reason;
+  } finally {
+    writer.end();
+  }
 }
 
 /** Control tokens that whoever wrote the prompt spells out count as such, but not in a message of a chat, whose turns are not theirs to set. */
