@@ -47,6 +47,8 @@ describe.each(layouts)('%s', (name, format, kind) => {
   it.skipIf(!path)('is deeply valid, in one report', async () => {
     const report = await validateFolder(...folderOf(onDisk(path!)), { name, deep: true });
     expect(['valid', report.stats.notChecked.some((what) => what.includes('tokenizer'))]).toEqual([report.verdict, true]);
+    // The configuration was there: what a file alone would say of it is not repeated.
+    expect(report.stats.notChecked.filter((what) => what.includes('config.json'))).toEqual([]);
     expect(report.stats.tensorCount).toBeGreaterThan(15);
     expect(report.stats.fileSize).toBeGreaterThan(report.stats.bytesChecked! / 2);
   });

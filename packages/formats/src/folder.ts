@@ -1,7 +1,7 @@
 /** A folder as one model: finds it, opens it, and checks that configuration, weights and tokenizer belong together. */
 import { summarize, type ByteSource, type Checkpoint, type Diagnostic, type Format, type ValidateOptions, type ValidateResult } from '@weightspec/core';
 import { ModelError, describesItself, joinMetaShards, type BesideModel } from '@weightspec/models';
-import { JsonError, JsonReader, firstInvalidUtf8, quoted } from '@weightspec/safetensors';
+import { JsonError, JsonReader, NAMES_UNCHECKED, firstInvalidUtf8, quoted } from '@weightspec/safetensors';
 import { readSharded, shardedIndexFormat, validateSharded } from '@weightspec/sharded-index';
 import { torchCheckpoint } from '@weightspec/torch-checkpoint';
 import { folderDiagnostic } from './folder-codes.js';
@@ -111,7 +111,9 @@ export async function reportOnFolder(listing: readonly FolderFile[], opened: Ope
     recognised: !diagnostics.some(({ code }) => code === 'FOLDER_NO_MODEL'),
     validate: async (validateOptions) => {
       const result = checkpoint ? await opened.validate(validateOptions) : nothing;
-      return { diagnostics: result.diagnostics, checked: [...result.checked, ...opened.checked], notChecked: [...result.notChecked, ...opened.notChecked] };
+      // Names and shapes have been compared with the configuration, or `opened` says why not.
+      const notChecked = result.notChecked.filter((what) => what !== NAMES_UNCHECKED);
+      return { diagnostics: result.diagnostics, checked: [...result.checked, ...opened.checked], notChecked: [...notChecked, ...opened.notChecked] };
     },
   }, options);
 }

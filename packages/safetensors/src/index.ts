@@ -26,4 +26,5 @@ export { dtypeNames, safetensorsDtypes } from './dtypes.js';
 export { Findings, quoted, tensorPointer } from './findings.js';
 export { JsonError, JsonReader, type JsonFault, type JsonType } from './json-reader.js';
 export { firstInvalidUtf8 } from './utf8.js';
+export { NAMES_UNCHECKED } from './validate.js';
 export { canonicalOrder, encodeHeader, writeSafetensors, type WriteSafetensorsOptions } from './write.js';

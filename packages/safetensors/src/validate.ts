@@ -10,11 +10,13 @@ const LEAST_ZERO_TAIL_BYTES = 1 << 20;
 const counted = (tensors: number): string => `${tensors} ${tensors === 1 ? 'tensor' : 'tensors'}`;
 const isInteger = ({ dtype }: TensorInfo): boolean => /^([IU]\d+|BOOL)$/.test(dtype.name);
 
+/** What only a configuration beside the file can tell: whoever compares them says so instead. */
+export const NAMES_UNCHECKED = 'whether names and shapes make up a model: that needs its config.json';
+
 export async function validate(checkpoint: Checkpoint, options: ValidateOptions = {}): Promise<ValidateResult> {
   const { tensors } = checkpoint;
   const checked = ['header grammar', `dtype, shape, offsets and bounds of ${counted(tensors.length)}`];
-  const meaning = 'whether names and shapes make up a model: that needs its config.json';
-  if (!options.deep) return { diagnostics: [], checked, notChecked: ['tensor values (NaN, infinities, zeroed tails): use --deep', meaning] };
+  if (!options.deep) return { diagnostics: [], checked, notChecked: ['tensor values (NaN, infinities, zeroed tails): use --deep', NAMES_UNCHECKED] };
 
   const report = await scanContents(tensors, options);
   const findings = headerFindings(tensors[0]?.location.source.name ?? checkpoint.format);
@@ -32,7 +34,7 @@ export async function validate(checkpoint: Checkpoint, options: ValidateOptions 
     diagnostics.push(safetensorsDiagnostic('SAFETENSORS_ALL_ZERO_TENSORS', location.source.name, { byteRange: [location.offset, location.offset + location.length], pointer: tensorPointer(name), message: `${zeros.length} of ${counted(tensors.length)} ${zeros.length === 1 ? 'holds' : 'hold'} only zeros: ${shown}${zeros.length > 3 ? ', …' : ''}` }));
   }
   const skipped = report.unknownTypes.length > 0 ? [`NaN and infinities in values of ${report.unknownTypes.join(', ')}`] : [];
-  return { diagnostics, checked: [...checked, `every byte of ${counted(tensors.length)}`], notChecked: [...skipped, meaning] };
+  return { diagnostics, checked: [...checked, `every byte of ${counted(tensors.length)}`], notChecked: [...skipped, NAMES_UNCHECKED] };
 }
 
 /**
