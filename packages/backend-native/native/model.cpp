@@ -44,6 +44,9 @@ Matrix rowsOf(Matrix w, int firstRow, int endRow) {
   return w;
 }
 
+/** Threads whose ranges a thread looks at when its own is done: with very many, looking would take longer than helping saves. */
+constexpr int MOST_VICTIMS = 8;
+
 /** Some 30 ms: no token waits long for copies. */
 constexpr int64_t COPIED_BYTES_A_RUN = 64 << 20;
 
@@ -509,12 +512,12 @@ void Model::matmulTiles(const Phase& phase, int phaseIndex, int thread) {
 
 /**
  * The next `most` units or fewer for a thread; none when all are taken. Every thread has a range of its own, which it takes from the front,
- * so that it reads memory in one direction, and in each run the same. A thread that is done takes from the backs of the others' ranges:
+ * so that it reads memory in one direction, and in each run the same. A thread that is done takes from the backs of others' ranges:
  * one that the system keeps waiting, or a slower one, does less. Towards the end of a range shares shrink, so that all are done together.
  */
 Model::Share Model::claim(int phaseIndex, int units, int most, int thread) {
   const int threads = pool_->threads();
-  for (int i = 0; i < threads; i++) {
+  for (int i = 0; i < std::min(threads, 1 + MOST_VICTIMS); i++) {
     const int owner = (thread + i) % threads;
     const Share range = shareOf(units, 1, owner);
     std::atomic<uint64_t>& taken = taken_[static_cast<size_t>(phaseIndex * threads + owner)].units;
